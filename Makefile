@@ -1,0 +1,40 @@
+# Two commands: `make table` computes and prints the adhesion table, `make test` tests it all.
+# `make install` makes only the environment, .venv, that both use.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+STUDY := configs/studies/na_anode.yaml
+LIVE := adhesion-live
+
+export OMP_NUM_THREADS := 1
+
+.PHONY: install table test lint structures clean
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt scripts/system-packages.sh scripts/siteconfig.py
+	sh scripts/system-packages.sh
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt pip wheel
+	GPAW_CONFIG=$(CURDIR)/scripts/siteconfig.py $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[gpaw,dev]'
+	touch $(STAMP)
+
+table: $(STAMP)
+	$(BIN)/python scripts/table.py $(STUDY) --store $(LIVE)
+
+test: $(STAMP) lint
+	$(BIN)/pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+structures: $(STAMP)
+	$(BIN)/python structures/build.py
+
+clean:
+	rm -rf $(VENV) $(LIVE) adhesion-store adhesion-report

@@ -1,0 +1,5 @@
+"""``python -m adhesion``."""
+
+from adhesion.cli import entry
+
+entry()

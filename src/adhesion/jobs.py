@@ -1,0 +1,701 @@
+"""Calculations as jobflow jobs: bulk, slab, binding curve, relaxed interface.
+
+Each is one process and one queue job. It runs in its own working folder,
+where it keeps a checkpoint after every step and a line of progress, and it
+returns a document whether it converged or not.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from ase import Atoms
+from ase.constraints import FixAtoms
+from ase.eos import EquationOfState
+from ase.filters import FrechetCellFilter
+from ase.optimize import BFGS
+from ase.units import GPa
+from atomate2.ase.jobs import AseMaker
+from jobflow import Maker, job
+from pymatgen.io.ase import AseAtomsAdaptor
+
+from adhesion.energetics import next_gap
+from adhesion.errors import CalculationError, DamagedFileError, NotConvergedError
+from adhesion.files import read_json, write_json
+from adhesion.interfaces import Interface, contact_gap, stack, strained
+from adhesion.matching import shared_cell
+from adhesion.materials import Material
+from adhesion.schemas import (
+    BulkDocument,
+    CalculationDocument,
+    CurveDocument,
+    CurvePoint,
+    Energy,
+    Geometry,
+    InterfaceDocument,
+    Recipe,
+    SlabDocument,
+    parse_document,
+)
+from adhesion.slabs import Termination, build_slab, terminations
+
+D = TypeVar("D", bound=CalculationDocument)
+
+EOS_STRAINS = (-0.02, -0.01, 0.0, 0.01, 0.02)
+EXTRA_POINTS = 6
+MAX_STEP_A = 0.15
+
+
+def as_document(data: Any) -> Any:
+    """Return a document, whether a store gave it back as one or as plain data."""
+    return parse_document(data) if isinstance(data, dict) else data
+
+
+@dataclass
+class Workspace:
+    """The working folder of one calculation: checkpoint and progress."""
+
+    recipe: Recipe
+    folder: Path = field(default_factory=Path)
+
+    def progress(self, text: str) -> None:
+        """Append a line for whoever watches."""
+        with (self.folder / "progress.txt").open("a", encoding="utf-8") as file:
+            file.write(text.replace("\n", " ") + "\n")
+
+    def load(self) -> dict[str, Any]:
+        """Return the checkpoint of this recipe; empty where there is none or it is damaged."""
+        try:
+            data = read_json(self.folder / "checkpoint.json")
+        except DamagedFileError:
+            return {}
+        return data if isinstance(data, dict) and data.get("hash") == self.recipe.hash else {}
+
+    def save(self, **state: Any) -> None:
+        """Write the checkpoint, whole or not at all."""
+        write_json(self.folder / "checkpoint.json", {"hash": self.recipe.hash, **state})
+
+
+class Meter:
+    """CPU, wall time and SCF iterations of a calculation, a resumed one's past included."""
+
+    def __init__(self, past: dict[str, Any]) -> None:
+        self._cpu = time.process_time() - past.get("cpu_seconds", 0.0)
+        self._wall = time.monotonic() - past.get("wall_seconds", 0.0)
+        self._iterations = past.get("scf_iterations", 0)
+        self._calculators: list[Any] = []
+
+    def watch(self, calculator: Any) -> None:
+        """Count the SCF iterations of this calculator, if it has any."""
+        self._calculators.append(calculator)
+
+    def read(self) -> dict[str, Any]:
+        """Return the figures so far, by the names they have in a document."""
+        counted = [c.iterations for c in self._calculators if hasattr(c, "iterations")]
+        return {
+            "cpu_seconds": round(time.process_time() - self._cpu, 2),
+            "wall_seconds": round(time.monotonic() - self._wall, 2),
+            "scf_iterations": self._iterations + sum(counted)
+            if counted or self._iterations
+            else None,
+        }
+
+
+def versions(calculator: str) -> dict[str, str]:
+    """Versions of code and datasets that stand behind a number."""
+    names = ["adhesion-workflows", "ase", "numpy", "dftd3"]
+    names += {"gpaw": ["gpaw", "gpaw-data"]}.get(calculator, [])
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def new_calculator(maker: AseMaker, workspace: Workspace, meter: Meter) -> Any:
+    """Return a fresh calculator whose SCF iterations reach the progress file."""
+    calculator = maker._get_calculator()
+    if hasattr(calculator, "on_iteration"):
+        calculator.on_iteration = workspace.progress
+        calculator.folder = workspace.folder
+    meter.watch(calculator)
+    return calculator
+
+
+def d3_energy(atoms: Atoms, functional: str) -> float:
+    """D3(BJ) energy, pairwise (no three-body term), eV."""
+    from dftd3.ase import DFTD3
+
+    copy = atoms.copy()
+    copy.set_constraint()
+    copy.calc = DFTD3(method=functional, damping="d3bj", params_tweaks=None)
+    return float(copy.get_potential_energy())
+
+
+def largest_force(atoms: Atoms) -> float:
+    """Largest force on a free atom, eV/Å."""
+    return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
+
+
+def _document(
+    kind: type[D], maker: _CalculationMaker, recipe: Recipe, meter: Meter, **content: Any
+) -> D:
+    settings = recipe.calculator
+    return kind(
+        hash=recipe.hash,
+        label=maker.label,
+        recipe=recipe,
+        versions=versions(settings.get("name", "")),
+        proxy=bool(settings.get("proxy")),
+        **meter.read(),
+        **{"status": "done", **content},
+    )
+
+
+@dataclass
+class _CalculationMaker(Maker):
+    """What the four makers share: who computes, and what to call it."""
+
+    name: str = "calculation"
+    calculator: AseMaker | None = None
+    label: str = ""
+
+    def _needed(self) -> AseMaker:
+        if self.calculator is None:
+            raise CalculationError(f"{self.label or self.name} was given no calculator")
+        return self.calculator
+
+
+@dataclass
+class BulkMaker(_CalculationMaker):
+    """Bulk crystal at the level's lattice: as given, or relaxed with the calculator.
+
+    Cubic crystals without free coordinates by an equation of state over seven
+    volumes or more; others by relaxing cell and atoms.
+    """
+
+    name: str = "bulk"
+
+    @job(output_schema=BulkDocument)
+    def make(self, recipe: dict[str, Any], material: Material) -> BulkDocument:
+        """Compute the bulk.
+
+        Parameters
+        ----------
+        recipe : dict
+            Recipe of kind 'bulk'.
+        material : Material
+            Its conventional cell.
+        """
+        parsed = Recipe.model_validate(recipe)
+        workspace = Workspace(parsed)
+        meter = Meter(workspace.load())
+        atoms = AseAtomsAdaptor.get_atoms(material.structure, msonable=False)
+        atoms.info.clear()
+        if parsed.parameters["lattice"] == "given":
+            return _document(
+                BulkDocument, self, parsed, meter,
+                geometry=Geometry.from_ase(atoms), notes=[f"lattice from {material.source}"],
+            )  # fmt: skip
+        if _is_cubic_and_rigid(material):
+            return self._equation_of_state(atoms, parsed, workspace, meter)
+        return self._relax_cell(atoms, parsed, workspace, meter)
+
+    def _equation_of_state(
+        self, atoms: Atoms, recipe: Recipe, workspace: Workspace, meter: Meter
+    ) -> BulkDocument:
+        """Scale the lattice until the minimum lies inside the volumes computed."""
+        start = np.array(atoms.cell[:])
+        energies: dict[float, float] = {
+            float(k): v for k, v in workspace.load().get("energies", {}).items()
+        }
+        calculator = new_calculator(self._needed(), workspace, meter)
+
+        def energy(scale: float) -> float:
+            if scale not in energies:
+                atoms.set_cell(start * scale, scale_atoms=True)
+                atoms.calc = calculator
+                energies[scale] = float(atoms.get_potential_energy())
+                workspace.save(energies={str(k): v for k, v in energies.items()}, **meter.read())
+                workspace.progress(f"lattice x {scale:.3f}")
+            return energies[scale]
+
+        centre = 1.0
+        for _ in range(20):
+            scales = [round(centre + s, 4) for s in EOS_STRAINS]
+            values = [energy(s) for s in scales]
+            lowest = int(np.argmin(values))
+            if 0 < lowest < len(scales) - 1:
+                break
+            centre = scales[lowest]
+        else:
+            raise NotConvergedError("no minimum in the equation of state", where=self.label)
+        used = sorted(s for s in energies if abs(s - scales[lowest]) < 0.031)
+        volumes = [abs(np.linalg.det(start)) * s**3 for s in used]
+        fit = EquationOfState(volumes, [energies[s] for s in used], eos="birchmurnaghan")
+        volume, lowest_energy, modulus = fit.fit()
+        atoms.calc = None
+        atoms.set_cell(start * (volume / abs(np.linalg.det(start))) ** (1 / 3), scale_atoms=True)
+        return _document(
+            BulkDocument, self, recipe, meter,
+            geometry=Geometry.from_ase(atoms), energy_eV=float(lowest_energy),
+            volumes_A3=volumes, energies_eV=[energies[s] for s in used],
+            bulk_modulus_GPa=float(modulus / GPa),
+        )  # fmt: skip
+
+    def _relax_cell(
+        self, atoms: Atoms, recipe: Recipe, workspace: Workspace, meter: Meter
+    ) -> BulkDocument:
+        """Relax cell and positions together."""
+        past = workspace.load()
+        if past:
+            atoms = Geometry.model_validate(past["geometry"]).to_ase()
+        atoms.calc = new_calculator(self._needed(), workspace, meter)
+        steps = past.get("steps", 0)
+
+        def record() -> None:
+            nonlocal steps
+            steps += 1
+            workspace.save(
+                geometry=Geometry.from_ase(atoms).model_dump(mode="json"),
+                steps=steps,
+                **meter.read(),
+            )
+
+        optimizer = BFGS(FrechetCellFilter(atoms), logfile=None, maxstep=MAX_STEP_A)
+        optimizer.attach(record)
+        if not optimizer.run(fmax=0.02, steps=200):
+            return _document(
+                BulkDocument, self, recipe, meter, status="unconverged",
+                reason="the cell was not relaxed after 200 steps",
+                geometry=Geometry.from_ase(atoms),
+            )  # fmt: skip
+        return _document(
+            BulkDocument, self, recipe, meter,
+            geometry=Geometry.from_ase(atoms), energy_eV=float(atoms.get_potential_energy()),
+        )  # fmt: skip
+
+
+def _is_cubic_and_rigid(material: Material) -> bool:
+    """Whether only the lattice constant is free: cubic, every atom fixed by symmetry."""
+    from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
+
+    analyzer = SpacegroupAnalyzer(material.structure, symprec=1e-3)
+    if analyzer.get_crystal_system() != "cubic":
+        return False
+    letters = set(analyzer.get_symmetry_dataset().site_symmetry_symbols)
+    return all(s.replace(".", "") in {"m-3m", "-43m", "432", "m-3", "23"} for s in letters)
+
+
+@dataclass
+class SlabMaker(_CalculationMaker):
+    """A slab cut from the level's bulk, strained into the common cell and relaxed there."""
+
+    name: str = "slab"
+    max_steps: int = 200
+
+    @job(output_schema=SlabDocument)
+    def make(
+        self,
+        recipe: dict[str, Any],
+        film: Material | None = None,
+        substrate: Material | None = None,
+        film_bulk: Any = None,
+        substrate_bulk: Any = None,
+    ) -> SlabDocument:
+        """Build and, where the recipe says so, relax one side.
+
+        Parameters
+        ----------
+        recipe : dict
+            Recipe of kind 'slab'; its 'side' says which of the two is built.
+        film, substrate : Material
+            The two crystals; both lattices decide the common cell.
+        film_bulk, substrate_bulk : BulkDocument
+            Their bulks.
+        """
+        parsed = Recipe.model_validate(recipe)
+        workspace = Workspace(parsed)
+        past = workspace.load()
+        meter = Meter(past)
+        if "geometry" in parsed.parameters:
+            geometry = Geometry.model_validate(parsed.parameters["geometry"])
+            return _document(SlabDocument, self, parsed, meter, geometry=geometry)
+        slab = common_slab(
+            parsed.parameters,
+            {
+                "film": _at_bulk(film, film_bulk),
+                "substrate": _at_bulk(substrate, substrate_bulk),
+            },
+        )
+        slab.center(vacuum=parsed.parameters["vacuum_A"] / 2, axis=2)
+        if not parsed.parameters["relax"]:
+            return _document(SlabDocument, self, parsed, meter, geometry=Geometry.from_ase(slab))
+        result = relax(
+            slab,
+            lambda: new_calculator(self._needed(), workspace, meter),
+            parsed.parameters["fmax_eV_A"],
+            self.max_steps,
+            workspace,
+            meter,
+        )
+        return _document(SlabDocument, self, parsed, meter, relaxed=True, **result)
+
+
+def _at_bulk(material: Material | None, bulk: Any) -> Material:
+    """Return a material at the lattice of its bulk document."""
+    if material is None:
+        raise CalculationError("a slab needs both crystals")
+    geometry = as_document(bulk).geometry
+    return material.with_structure(AseAtomsAdaptor.get_structure(geometry.to_ase()))
+
+
+def common_slab(parameters: dict[str, Any], materials: dict[str, Material]) -> Atoms:
+    """Cut one side from its bulk and strain it into the common cell.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of a slab recipe.
+    materials : dict
+        'film' and 'substrate', both at the lattice of the level.
+    """
+    faces: dict[str, Termination] = {}
+    for side, material in materials.items():
+        name = parameters[f"{side}_termination"]
+        for found in terminations(material, parameters[f"{side}_miller"]):
+            if found.name == name:
+                faces[side] = found
+        if side not in faces:
+            raise CalculationError(
+                f"at the relaxed lattice {material.name} has no termination {name!r}",
+                hint="choose another one with 'termination' in the study",
+            )
+    transformations = {s: parameters[f"{s}_transformation"] for s in materials}
+    cells = {s: np.array(transformations[s]) @ faces[s].mesh_A for s in materials}
+    cell = shared_cell(cells["film"], cells["substrate"], parameters["share"])
+    side = parameters["side"]
+    slab = build_slab(materials[side], faces[side], parameters["thickness"], transformations[side])
+    return strained(slab, cell)
+
+
+def relax(
+    atoms: Atoms,
+    calculator: Callable[[], Any],
+    fmax_eV_A: float,
+    max_steps: int,
+    workspace: Workspace,
+    meter: Meter,
+) -> dict[str, Any]:
+    """Relax positions, with a checkpoint after every step.
+
+    Returns
+    -------
+    dict
+        Fields of a document: geometry, energy_eV, fmax_start_eV_A, fmax_end_eV_A,
+        ionic_steps, status and reason.
+    """
+    past = workspace.load()
+    if past:
+        _take_over(atoms, Geometry.model_validate(past["geometry"]), workspace)
+    atoms.calc = calculator()
+    steps, start = past.get("steps", 0), past.get("fmax_start_eV_A")
+    energy: float | None = None
+    try:
+        force = largest_force(atoms)
+        start = force if start is None else start
+        optimizer = BFGS(atoms, logfile=None, maxstep=MAX_STEP_A)
+        for converged in optimizer.irun(fmax=fmax_eV_A, steps=max_steps):
+            energy, force = float(atoms.get_potential_energy()), largest_force(atoms)
+            workspace.save(
+                geometry=Geometry.from_ase(atoms).model_dump(mode="json"),
+                steps=steps, fmax_start_eV_A=start, fmax_end_eV_A=force, **meter.read(),
+            )  # fmt: skip
+            workspace.progress(f"step {steps}: {energy:.4f} eV, largest force {force:.3f} eV/Å")
+            steps += not converged
+    except NotConvergedError as error:
+        return {
+            "status": "unconverged", "reason": str(error), "geometry": Geometry.from_ase(atoms),
+            "fmax_start_eV_A": start, "ionic_steps": steps,
+        }  # fmt: skip
+    done = force <= fmax_eV_A
+    return {
+        "status": "done" if done else "unconverged",
+        "reason": "" if done else f"largest force {force:.3f} eV/Å after {steps} steps",
+        "geometry": Geometry.from_ase(atoms),
+        "energy_eV": energy,
+        "fmax_start_eV_A": start,
+        "fmax_end_eV_A": force,
+        "ionic_steps": steps,
+    }
+
+
+def _take_over(atoms: Atoms, geometry: Geometry, workspace: Workspace) -> None:
+    """Go on from the positions of a checkpoint, in the cell that is wanted now."""
+    if geometry.symbols != list(atoms.get_chemical_symbols()):
+        workspace.progress("the checkpoint holds other atoms: started again")
+        return
+    past = geometry.to_ase()
+    past.set_constraint()
+    shifted = strained(past, np.array(atoms.cell[:2, :2]))
+    middle = atoms.positions[:, 2].mean() - shifted.positions[:, 2].mean()
+    atoms.positions[:] = shifted.positions
+    atoms.positions[:, 2] += middle
+
+
+@dataclass
+class BindingCurveMaker(_CalculationMaker):
+    """The two slabs brought together rigidly over gaps and registries.
+
+    The lowest energy is sought by geometry first: registries in which the film
+    comes closest before atoms touch. Each starts where atoms touch; gaps are
+    added until the lowest energy lies between two others.
+    """
+
+    name: str = "binding curve"
+
+    @job(output_schema=CurveDocument)
+    def make(
+        self,
+        recipe: dict[str, Any],
+        film_slab: Any,
+        substrate_slab: Any,
+        shifts: list[Any],
+        gap_A: float | None = None,
+    ) -> CurveDocument:
+        """Compute the curve.
+
+        Parameters
+        ----------
+        recipe : dict
+            Recipe of kind 'curve'.
+        film_slab, substrate_slab : SlabDocument
+            The two sides, in the same in-plane cell.
+        shifts : list of tuple of float
+            Registries to choose from, in fractions of the common cell.
+        gap_A : float, optional
+            Gap to start from; where atoms touch, if left out.
+        """
+        run = _Curve(self, Recipe.model_validate(recipe), film_slab, substrate_slab, gap_A)
+        try:
+            run.slabs()
+            for shift in run.registries([(float(x), float(y)) for x, y in shifts]):
+                run.scan(shift)
+        except NotConvergedError as error:
+            return run.document(status="unconverged", reason=str(error))
+        return run.document()
+
+
+class _Curve:
+    """State of one binding curve while it is computed."""
+
+    def __init__(
+        self,
+        maker: BindingCurveMaker,
+        recipe: Recipe,
+        film: Any,
+        substrate: Any,
+        gap_A: float | None,
+    ) -> None:
+        self.maker, self.recipe = maker, recipe
+        film, substrate = as_document(film), as_document(substrate)
+        self.notes = [] if film.relaxed and substrate.relaxed else ["unrelaxed slabs"]
+        self.film, self.substrate = film.geometry.to_ase(), substrate.geometry.to_ase()
+        self.workspace = Workspace(recipe)
+        past = self.workspace.load()
+        self.meter = Meter(past)
+        self.energies = {k: Energy.model_validate(v) for k, v in past.get("energies", {}).items()}
+        self.start_gap_A = gap_A
+        gap = self.touching((0.0, 0.0))
+        extents = [float(np.ptp(s.positions[:, 2])) for s in (self.film, self.substrate)]
+        self.height_A = round(sum(extents) + max(gap, 2.0) + recipe.parameters["vacuum_A"], 1)
+        self.points: list[CurvePoint] = []
+        self._calculator: Any = None
+
+    def touching(self, shift: tuple[float, float]) -> float:
+        if self.start_gap_A is not None:
+            return self.start_gap_A
+        return round(contact_gap(self.substrate, self.film, shift), 3)
+
+    def at(self, shift: tuple[float, float], gap_A: float) -> Interface:
+        return stack(self.substrate, self.film, gap_A=gap_A, registry=shift, height_A=self.height_A)
+
+    def slabs(self) -> None:
+        """Compute film and substrate alone, in the cell of the interface."""
+        together = self.at((0.0, 0.0), self.touching((0.0, 0.0)))
+        for name, atoms in (
+            ("film", together.film_atoms()),
+            ("substrate", together.substrate_atoms()),
+        ):
+            if name not in self.energies:
+                calculator = new_calculator(self.maker._needed(), self.workspace, self.meter)
+                self.energy(name, atoms, calculator)
+
+    def energy(self, name: str, atoms: Atoms, calculator: Any) -> Energy:
+        """Compute one energy, or take it from the checkpoint."""
+        if name not in self.energies:
+            self.energies[name] = single_energy(atoms, calculator, self.recipe)
+            self.workspace.save(
+                energies={k: v.model_dump() for k, v in self.energies.items()}, **self.meter.read()
+            )
+            self.workspace.progress(f"{name}: {self.energies[name].energy_eV:.4f} eV")
+        return self.energies[name]
+
+    def registries(self, shifts: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        """Return those to compute: deepest contact first, equivalent ones once."""
+        chosen: dict[float, tuple[float, float]] = {}
+        for shift in shifts:
+            chosen.setdefault(round(self.touching(shift), 2), shift)
+        best = [chosen[gap] for gap in sorted(chosen)]
+        return best[: self.recipe.parameters["n_registries"]]
+
+    def scan(self, shift: tuple[float, float]) -> None:
+        """Add gaps until the lowest energy is bracketed and the wanted number is there."""
+        step, wanted = self.recipe.parameters["gap_step_A"], self.recipe.parameters["n_gaps"]
+        first = self.touching(shift)
+        found: dict[float, float] = {}
+        following: float | None = first
+        while following is not None and len(found) < wanted + EXTRA_POINTS:
+            gap = round(following, 4)
+            found[gap] = self.point(shift, gap)
+            gaps = sorted(found)
+            if len(found) == 1 and wanted > 1:
+                following = first + step
+                continue
+            following = next_gap(gaps, [found[g] for g in gaps], step) if wanted > 1 else None
+            if following is None and len(found) < wanted:
+                lowest = min(found, key=lambda g: found[g])
+                above = sum(g > lowest for g in gaps)
+                following = gaps[-1] + step if above <= len(gaps) - 1 - above else gaps[0] - step
+
+    def point(self, shift: tuple[float, float], gap_A: float) -> float:
+        if self._calculator is None:
+            self._calculator = new_calculator(self.maker._needed(), self.workspace, self.meter)
+        name = f"registry {shift[0]:.4f} {shift[1]:.4f} gap {gap_A:.4f} Å"
+        energy = self.energy(name, self.at(shift, gap_A).atoms, self._calculator)
+        self.points.append(CurvePoint(registry=shift, gap_A=gap_A, energy=energy))
+        return energy.energy_eV
+
+    def document(self, **status: Any) -> CurveDocument:
+        """Return what was computed, with the interface of lowest energy."""
+        content: dict[str, Any] = {"notes": self.notes, **status}
+        if self.points:
+            best = min(self.points, key=lambda p: p.energy.energy_eV)
+            interface = self.at(best.registry, best.gap_A)
+            content |= {
+                "geometry": Geometry.from_ase(interface.atoms),
+                "film_indices": list(interface.film),
+                "area_A2": interface.area_A2,
+            }
+        return _document(
+            CurveDocument, self.maker, self.recipe, self.meter,
+            film=self.energies.get("film"), substrate=self.energies.get("substrate"),
+            points=self.points, **content,
+        )  # fmt: skip
+
+
+def single_energy(atoms: Atoms, calculator: Any, recipe: Recipe) -> Energy:
+    """Total energy of a geometry, with D3 apart where the recipe asks for it."""
+    atoms = atoms.copy()
+    atoms.set_constraint()
+    before = getattr(calculator, "iterations", None)
+    atoms.calc = calculator
+    energy = float(atoms.get_potential_energy())
+    if not np.isfinite(energy):
+        raise CalculationError("the calculator returned an energy that is no number")
+    dispersion = recipe.parameters.get("dispersion") and not recipe.calculator.get("proxy")
+    return Energy(
+        energy_eV=energy,
+        d3_eV=d3_energy(atoms, recipe.calculator["functional"]) if dispersion else None,
+        scf_iterations=None if before is None else calculator.iterations - before,
+    )
+
+
+@dataclass
+class RelaxedInterfaceMaker(_CalculationMaker):
+    """The interface relaxed from the lowest point of its curve, then pulled apart frozen."""
+
+    name: str = "relaxed interface"
+    max_steps: int = 200
+
+    @job(output_schema=InterfaceDocument)
+    def make(self, recipe: dict[str, Any], curve: Any) -> InterfaceDocument:
+        """Relax the interface and compute its two frozen sides.
+
+        Parameters
+        ----------
+        recipe : dict
+            Recipe of kind 'interface'.
+        curve : CurveDocument
+            The binding curve it starts from.
+        """
+        parsed = Recipe.model_validate(recipe)
+        document = as_document(curve)
+        workspace = Workspace(parsed)
+        meter = Meter(workspace.load())
+        atoms = document.geometry.to_ase()
+        start = atoms.positions.copy()
+        film = list(document.film_indices)
+        atoms.set_constraint(
+            FixAtoms(far_substrate(atoms, film, parsed.parameters["free_layers_A"]))
+        )
+        result = relax(
+            atoms,
+            lambda: new_calculator(self._needed(), workspace, meter),
+            parsed.parameters["fmax_eV_A"],
+            self.max_steps,
+            workspace,
+            meter,
+        )
+        energy = result.pop("energy_eV", None)
+        content = {**result, "film_indices": film, "area_A2": document.area_A2}
+        if result["status"] == "done" and energy is not None:
+            content["max_displacement_A"] = float(
+                np.linalg.norm(atoms.positions - start, axis=1).max()
+            )
+            try:
+                content |= self._frozen(atoms, film, energy, parsed, workspace, meter)
+            except NotConvergedError as error:
+                content |= {"status": "unconverged", "reason": f"frozen sides: {error}"}
+        return _document(InterfaceDocument, self, parsed, meter, **content)
+
+    def _frozen(
+        self,
+        atoms: Atoms,
+        film: list[int],
+        energy: float,
+        recipe: Recipe,
+        workspace: Workspace,
+        meter: Meter,
+    ) -> dict[str, Energy]:
+        """Energies of the relaxed interface and of its two sides pulled apart as they are."""
+        dispersion = recipe.parameters["dispersion"] and not recipe.calculator.get("proxy")
+        functional = recipe.calculator["functional"]
+        found = {
+            "interface": Energy(
+                energy_eV=energy, d3_eV=d3_energy(atoms, functional) if dispersion else None
+            )
+        }
+        rest = [i for i in range(len(atoms)) if i not in set(film)]
+        for name, part in (("film_frozen", film), ("substrate_frozen", rest)):
+            calculator = new_calculator(self._needed(), workspace, meter)
+            found[name] = single_energy(atoms[part], calculator, recipe)
+            workspace.progress(f"{name}: {found[name].energy_eV:.4f} eV")
+        return found
+
+
+def far_substrate(atoms: Atoms, film: list[int], free_A: float) -> list[int]:
+    """Indices of the substrate atoms deeper than the free layers; at least the lowest."""
+    rest = [i for i in range(len(atoms)) if i not in set(film)]
+    heights = atoms.positions[rest, 2]
+    limit = max(heights.max() - free_A, heights.min() + 1e-3)
+    return [i for i, z in zip(rest, heights, strict=True) if z < limit]

@@ -1,0 +1,434 @@
+"""What will be computed for an interface, decided by geometry before any energy.
+
+The plan fixes terminations, the common cell (as integer transformations), the
+registries and every setting; with them the recipe, and so the hash, of each
+calculation. It is made from the lattices of the crystal files (or those known
+for the functional), so that it never depends on a relaxed number.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.io import read as ase_read
+
+from adhesion.calculators import identity, resolve
+from adhesion.errors import InputError, nearest
+from adhesion.interfaces import cell_area, from_file, registries
+from adhesion.matching import Match, common_cell, find_matches, no_match_error
+from adhesion.materials import Material, load_material
+from adhesion.schemas import Geometry, Recipe
+from adhesion.slabs import Termination, build_slab, terminations, usable
+from adhesion.study import InterfaceSpec, Level, SideSpec, Study
+
+ROLES = ("bulk_film", "bulk_substrate", "film_slab", "substrate_slab", "curve", "interface")
+
+
+@dataclass(frozen=True)
+class Side:
+    """One crystal of the interface, with the plane and face that were chosen."""
+
+    spec: SideSpec
+    material: Material
+    termination: Termination
+    thickness: int
+    choices: tuple[str, ...]
+
+    def slab(self, transformation: Any) -> Atoms:
+        """Build the slab of this side in a supercell of its surface mesh."""
+        return build_slab(self.material, self.termination, self.thickness, transformation)
+
+    def atoms_per_mesh(self) -> float:
+        """Atoms of the slab per primitive surface mesh."""
+        n = self.termination.cell_multiple
+        return len(self.slab(((n, 0), (0, 1)))) / n
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An interface at a level, ready to be computed.
+
+    Attributes
+    ----------
+    spec : InterfaceSpec
+    level : Level
+        Resolved for the elements of the interface.
+    film, substrate : Side or None
+        None for a ready-made interface.
+    match : Match or None
+    share : float
+        Part of the (logarithmic) strain that the substrate takes.
+    kpoints : tuple of int
+        One mesh for slabs, curve and interface.
+    shifts : list of tuple of float
+        Registries to choose from, in fractions of the common cell.
+    n_candidates : int
+        Terminations x cells x registries that were weighed.
+    n_matches : int
+        Distinct cells within the limits.
+    summary : dict
+        Numbers for tables: n_atoms, area_A2, layers, strains, termination.
+    settings : dict
+        Resolved calculator settings of the slabs.
+    bulk_settings : dict
+        Side ('film', 'substrate') to the settings of its bulk.
+    recipes : dict
+        Role to recipe, in the order of computation.
+    """
+
+    spec: InterfaceSpec
+    level: Level
+    film: Side | None
+    substrate: Side | None
+    match: Match | None
+    share: float
+    kpoints: tuple[int, int, int]
+    shifts: list[tuple[float, float]]
+    n_candidates: int
+    n_matches: int
+    summary: dict[str, Any]
+    settings: dict[str, Any]
+    bulk_settings: dict[str, dict[str, Any]]
+    recipes: dict[str, Recipe]
+    ready_made: tuple[Geometry, Geometry, float] | None = None
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """Role to hash of its calculation."""
+        return {role: recipe.hash for role, recipe in self.recipes.items()}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a row takes from the plan, as plain data."""
+        return {
+            **self.summary,
+            "n_candidates": self.n_candidates,
+            "label": self.spec.label,
+            "calculations": self.hashes,
+            "settings": self.settings,
+        }
+
+    @property
+    def elements(self) -> set[str]:
+        """Elements of the whole interface."""
+        if self.ready_made:
+            return {s for g in self.ready_made[:2] for s in g.symbols}
+        assert self.film is not None
+        assert self.substrate is not None
+        return self.film.material.elements | self.substrate.material.elements
+
+
+def plan_study(study: Study, level: str, only: list[str] | None = None) -> list[Plan]:
+    """Plan all interfaces of a study, or those named, at one level."""
+    chosen = study.level(level)
+    return [plan_interface(spec, chosen, study) for spec in study.select(only or [])]
+
+
+def plan_interface(spec: InterfaceSpec, level: Level, study: Study) -> Plan:
+    """Decide cell, faces, registries and settings of one interface.
+
+    Raises
+    ------
+    NoMatchError
+        If no common cell lies within the level's limits; it lists the nearest.
+    InputError
+        If a material, termination or setting cannot be used.
+    """
+    if spec.structure is not None:
+        return _plan_ready_made(spec, level)
+    materials = [load_material(s.material, study.materials) for s in (spec.film, spec.substrate)]
+    elements = materials[0].elements | materials[1].elements
+    level = level.for_elements(elements)
+    functional = str(level.calculator.settings.get("functional", ""))
+    expected = [
+        m.at_lattice(functional) if level.lattice[m.kind] == "relaxed" else m for m in materials
+    ]
+    film = _side(spec.film, expected[0], level.layers.film)
+    thickness = getattr(level.layers, materials[1].kind)
+    substrate = _side(spec.substrate, expected[1], thickness)
+    share = substrate_share(level, *materials)
+    matches = _matches(film, substrate, level, share, spec.label)
+    sizes = film.atoms_per_mesh(), substrate.atoms_per_mesh()
+
+    def size(m: Match) -> float:
+        return m.film_multiple * sizes[0] + m.substrate_multiple * sizes[1]
+
+    match = min(matches, key=lambda m: (round(size(m)), max(abs(s - 1) for s in m.stretches)))
+    cell = common_cell(match, film.termination.mesh_A, substrate.termination.mesh_A, share)
+    kpoints = _mesh(level.kpoint_length_A, cell)
+    shifts = registries(
+        match.film_transformation,
+        match.substrate_transformation,
+        cell,
+        substrate_periodic=substrate.termination.cell_multiple == 1,
+    )
+    settings = resolve(level.calculator, elements, kpoints, slab=True)
+    bulk_settings = {
+        side: resolve(
+            level.calculator, m.elements, _bulk_mesh(level.kpoint_length_bulk_A, m), slab=False
+        )
+        for side, m in zip(("film", "substrate"), expected, strict=True)
+    }
+    strains = match.strains(share)
+    n_faces = len(film.choices) * len(substrate.choices)
+    return Plan(
+        spec=spec,
+        level=level,
+        film=film,
+        substrate=substrate,
+        match=match,
+        share=share,
+        kpoints=kpoints,
+        shifts=shifts,
+        n_matches=len(matches),
+        n_candidates=n_faces * len(matches) * len(shifts),
+        summary={
+            "n_atoms": round(size(match)),
+            "area_A2": cell_area(cell),
+            "film_layers": film.thickness,
+            "substrate_layers": substrate.thickness,
+            "film_strain_percent": _percent(strains[0]),
+            "substrate_strain_percent": _percent(strains[1]),
+            "termination": substrate.termination.name,
+        },
+        settings=settings,
+        bulk_settings=bulk_settings,
+        recipes=_recipes(
+            level,
+            {"film": film, "substrate": substrate},
+            match,
+            share,
+            {side: identity(s) for side, s in bulk_settings.items()},
+            identity(settings),
+        ),
+    )
+
+
+def substrate_share(level: Level, film: Material, substrate: Material) -> float:
+    """Part of the strain that the substrate takes.
+
+    By stiffness, B_film / (B_film + B_substrate): the softer side gives way.
+
+    Raises
+    ------
+    InputError
+        If the strain is shared by stiffness and a bulk modulus is not known.
+    """
+    share = level.strain.share
+    if share == "film":
+        return 0.0
+    if share == "substrate":
+        return 1.0
+    if share != "stiffness":
+        return float(share)
+    moduli = [m.bulk_modulus_GPa for m in (film, substrate)]
+    for material, modulus in zip((film, substrate), moduli, strict=True):
+        if modulus is None:
+            raise InputError(
+                f"the bulk modulus of {material.name} is not known: no sharing by stiffness",
+                where=f"materials.{material.name}.bulk_modulus_GPa",
+                hint="give it in GPa, or set levels.<level>.strain.share to film",
+            )
+    assert moduli[0] is not None
+    assert moduli[1] is not None
+    return moduli[0] / (moduli[0] + moduli[1])
+
+
+def _side(spec: SideSpec, material: Material, thickness: int) -> Side:
+    """Choose the face of one side: the one named, else the first usable."""
+    faces = usable(terminations(material, spec.miller))
+    names = tuple(t.name for t in faces)
+    if spec.termination is None:
+        chosen = faces[0]
+    else:
+        found = [t for t in faces if t.name == spec.termination]
+        if not found:
+            raise InputError(
+                f"{spec.label} has no usable termination {spec.termination!r}",
+                where=f"{spec.label}, termination",
+                hint=nearest(spec.termination, names),
+            )
+        chosen = found[0]
+    return Side(spec, material, chosen, thickness, names)
+
+
+def _matches(film: Side, substrate: Side, level: Level, share: float, label: str) -> list[Match]:
+    """Distinct cells within the level's limits, or an error with the nearest misses."""
+    meshes = film.termination.mesh_A, substrate.termination.mesh_A
+    limits: dict[str, Any] = {
+        "max_area_A2": level.max_area_A2,
+        "max_film_strain": level.strain.max_film,
+        "max_substrate_strain": level.strain.max_substrate,
+        "substrate_share": share,
+        "substrate_multiple_of": substrate.termination.cell_multiple,
+    }
+    found = find_matches(*meshes, **limits)
+    matches = [m for m in found if m.film_multiple % film.termination.cell_multiple == 0]
+    if matches:
+        return matches
+    where = f"{label}, levels.{level.name}"
+    raise no_match_error(*meshes, **limits, where=where)
+
+
+def _mesh(length_A: float, cell: Any) -> tuple[int, int, int]:
+    n = [max(1, round(length_A / float(np.linalg.norm(v)))) for v in np.asarray(cell)[:2]]
+    return n[0], n[1], 1
+
+
+def _bulk_mesh(length_A: float, material: Material) -> tuple[int, int, int]:
+    a, b, c = (max(1, round(length_A / length)) for length in material.structure.lattice.abc)
+    return a, b, c
+
+
+def _percent(pair: Any) -> tuple[float, float]:
+    return round(100 * float(pair[0]), 3), round(100 * float(pair[1]), 3)
+
+
+def _recipes(
+    level: Level,
+    sides: dict[str, Side],
+    match: Match,
+    share: float,
+    bulk: dict[str, dict[str, Any]],
+    settings: dict[str, Any],
+) -> dict[str, Recipe]:
+    """Recipes of all calculations, parents before children."""
+    crystals = {side: s.material.checksum for side, s in sides.items()}
+    recipes: dict[str, Recipe] = {}
+    for side, s in sides.items():
+        lattice = level.lattice[s.material.kind]
+        recipes[f"bulk_{side}"] = Recipe(
+            kind="bulk",
+            calculator=bulk[side] if lattice == "relaxed" else {},
+            parameters={"lattice": lattice},
+            crystals={"bulk": s.material.checksum},
+        )
+    for side, s in sides.items():
+        relax = s.material.kind in level.relax_slabs
+        recipes[f"{side}_slab"] = Recipe(
+            kind="slab",
+            calculator=settings if relax else {},
+            parameters={
+                "side": side,
+                "share": round(share, 6),
+                "relax": relax,
+                **{
+                    f"{n}_transformation": _ints(getattr(match, f"{n}_transformation"))
+                    for n in sides
+                },
+                **{f"{n}_miller": list(o.spec.miller) for n, o in sides.items()},
+                **{f"{n}_termination": o.termination.name for n, o in sides.items()},
+                "thickness": s.thickness,
+                "vacuum_A": level.vacuum_A,
+            }
+            | ({"fmax_eV_A": level.fmax_eV_A} if relax else {}),
+            crystals=crystals,
+            parents={f"bulk_{n}": recipes[f"bulk_{n}"].hash for n in sides},
+        )
+    # A relaxed interface has no meaning beside slabs that were left as cut.
+    relax = level.relax_interface and all(
+        s.material.kind in level.relax_slabs for s in sides.values()
+    )
+    slabs = {f"{n}_slab": recipes[f"{n}_slab"].hash for n in sides}
+    return recipes | _joint_recipes(level, settings, slabs, crystals, relax_interface=relax)
+
+
+def _joint_recipes(
+    level: Level,
+    settings: dict[str, Any],
+    slabs: dict[str, str],
+    crystals: dict[str, str],
+    *,
+    relax_interface: bool,
+) -> dict[str, Recipe]:
+    """Recipes of the binding curve and, where the level asks for it, the relaxed interface."""
+    curve = Recipe(
+        kind="curve",
+        calculator=settings,
+        parameters={
+            "n_gaps": level.n_gaps,
+            "gap_step_A": level.gap_step_A,
+            "n_registries": level.n_registries,
+            "vacuum_A": level.vacuum_A,
+            "dispersion": level.dispersion,
+        },
+        crystals=crystals,
+        parents=slabs,
+    )
+    recipes = {"curve": curve}
+    if relax_interface:
+        recipes["interface"] = Recipe(
+            kind="interface",
+            calculator=settings,
+            parameters={
+                "fmax_eV_A": level.fmax_eV_A,
+                "free_layers_A": level.free_layers_A,
+                "dispersion": level.dispersion,
+            },
+            crystals=crystals,
+            parents={"curve": curve.hash},
+        )
+    return recipes
+
+
+def _ints(matrix: Any) -> list[list[int]]:
+    return [[int(x) for x in row] for row in matrix]
+
+
+def _plan_ready_made(spec: InterfaceSpec, level: Level) -> Plan:
+    """Plan an interface whose structure was made elsewhere."""
+    where = str(spec.structure)
+    try:
+        atoms = ase_read(where)
+    except Exception as error:  # ASE's readers raise anything
+        raise InputError(
+            f"cannot be read as a structure ({type(error).__name__}: {error})", where=where
+        ) from None
+    try:
+        low, high, gap = from_file(atoms, spec.film_atoms or [])
+    except InputError as error:
+        raise InputError(error.what, where=where, hint="see film_atoms in the study") from None
+    elements = set(atoms.get_chemical_symbols())
+    level = level.for_elements(elements)
+    kpoints = _mesh(level.kpoint_length_A, atoms.cell[:])
+    settings = resolve(level.calculator, elements, kpoints, slab=True)
+    sides = {"film": Geometry.from_ase(high), "substrate": Geometry.from_ase(low)}
+    slabs = {
+        f"{side}_slab": Recipe(
+            kind="slab",
+            calculator={},
+            parameters={"side": side, "geometry": geometry.model_dump(mode="json"), "relax": False},
+            crystals={},
+        )
+        for side, geometry in sides.items()
+    }
+    joint = _joint_recipes(
+        level, identity(settings), {r: s.hash for r, s in slabs.items()}, {}, relax_interface=False
+    )
+    return Plan(
+        spec=spec,
+        level=level,
+        film=None,
+        substrate=None,
+        match=None,
+        share=0.0,
+        kpoints=kpoints,
+        shifts=[(0.0, 0.0)],
+        n_matches=1,
+        n_candidates=1,
+        summary={
+            "n_atoms": len(atoms),
+            "area_A2": cell_area(atoms.cell[:]),
+            "film_layers": None,
+            "substrate_layers": None,
+            "film_strain_percent": None,
+            "substrate_strain_percent": None,
+            "termination": "as given",
+        },
+        settings=settings,
+        bulk_settings={},
+        recipes=slabs | joint,
+        ready_made=(sides["film"], sides["substrate"], gap),
+    )

@@ -1,0 +1,317 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from jobflow import Flow, OnMissing
+
+import noop_jobs
+from adhesion.errors import CalculationError, InputError, NotConvergedError, SetupError
+from adhesion.runner import Answer, failure, run_flow
+from adhesion.store import Results, land, open_store
+from noop_jobs import DIAMOND, build, compute, document, ran
+
+
+class Folder:
+    """A run folder with its side file and the events of the last run."""
+
+    def __init__(self, path):
+        self.path = path
+        self.side = path / "side"
+        self.results = Results(open_store(path), path / "archive")
+        self.events = []
+
+    def run(self, graph, *, summary=False, seconds=0.0, workers=1, **options):
+        flow, self.hashes = build(self.side, graph, seconds, summary)
+        self.events = []
+        options.setdefault("on_event", self.events.append)
+        outcomes = run_flow(flow, self.results, folder=self.path, workers=workers, **options)
+        named = {name: outcomes[uuid] for name, uuid in self.hashes.items()}
+        return named | {u: o for u, o in outcomes.items() if u not in self.hashes.values()}
+
+    def told(self, kind):
+        return [e for e in self.events if e.kind == kind]
+
+    def scratch(self, name):
+        return self.path / "calculations" / self.hashes[name]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Folder(tmp_path)
+
+
+def statuses(outcomes):
+    return {name: o.status for name, o in outcomes.items()}
+
+
+def alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def until(condition, seconds=30.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_order_values_and_reuse(folder):
+    outcomes = folder.run(DIAMOND, summary=True, workers=2, seconds=0.3)
+    assert ran(folder.side)[0] == "a"
+    assert sorted(ran(folder.side)[1:3]) == ["b", "c"]
+    assert ran(folder.side)[3:] == ["d"]
+    energies = {n: outcomes[n].document.energy_eV for n in DIAMOND}
+    assert energies == {"a": 1, "b": 2, "c": 2, "d": 5}  # values passed from job to job
+    assert outcomes["5" * 32].output == {"sum_eV": 10}
+    lines = [line.split() for line in folder.side.read_text().splitlines()]
+    assert len({line[1] for line in lines}) == 2  # b and c side by side
+    assert {line[2] for line in lines} == {"1"}
+    assert [line[3] for line in lines[:1]] == [folder.hashes["a"]]
+    assert [e.message for e in folder.told("progress") if e.label == "b"] == ["step 1 of b"]
+    assert "talk of a" in (folder.scratch("a") / "output.log").read_text()
+
+    again = folder.run(DIAMOND, summary=True)
+    assert len(ran(folder.side)) == 4
+    assert {o.source for n, o in again.items() if n in DIAMOND} == {"computed"}
+    assert len(folder.told("reused")) == 4
+    assert again["5" * 32].output == {"sum_eV": 10}
+    assert again["d"].document == outcomes["d"].document
+
+    fresh = folder.run(DIAMOND, fresh=True)
+    assert len(ran(folder.side)) == 8
+    assert statuses(fresh) == dict.fromkeys(DIAMOND, "done")
+
+
+def test_the_archive_is_taken_up_and_passed_on(folder):
+    land(document("a", energy_eV=10.0), folder.path / "archive")
+    outcomes = folder.run({"a": ([], ""), "b": (["a"], "")})
+    assert outcomes["a"].source == "archive"
+    assert outcomes["b"].document.energy_eV == 11.0
+    assert ran(folder.side) == ["b"]
+    assert folder.results.get(folder.hashes["a"]).source == "archive"  # not copied
+
+
+def test_what_goes_wrong_stays_with_its_job(folder):
+    graph = {
+        "bad": ([], "raise"),
+        "child": (["bad"], ""),
+        "grandchild": (["child"], ""),
+        "ours": ([], "ours"),
+        "exit": ([], "exit"),
+        "loose": ([], "unconverged"),
+        "after": (["loose"], ""),
+        "replace": ([], "replace"),
+        "nan": ([], "nan"),
+        "other": ([], "other"),
+        "die": ([], "die"),
+        "fine": ([], ""),
+    }
+    outcomes = folder.run(graph)
+    failed = dict.fromkeys(("bad", "ours", "exit", "replace", "nan", "other", "die"), "failed")
+    missing = dict.fromkeys(("child", "grandchild", "after"), "missing")
+    assert statuses(outcomes) == failed | missing | {"loose": "unconverged", "fine": "done"}
+    assert outcomes["bad"].reason == "ValueError: last line of it"
+    assert outcomes["child"].reason == "needs bad, which is failed: ValueError: last line of it"
+    assert outcomes["grandchild"].reason == outcomes["child"].reason
+    assert outcomes["after"].reason == "needs loose, which is unconverged: too few steps"
+    assert "killed by SIGKILL" in outcomes["die"].reason
+    assert "'replace'" in outcomes["replace"].reason
+    assert "not finite" in outcomes["nan"].reason
+    assert type(outcomes["ours"].error) is NotConvergedError
+    assert outcomes["ours"].error.hint == "give it more"
+    assert 'raise ValueError("first' in (folder.scratch("bad") / "error.log").read_text()
+    noted = failure(folder.path, folder.hashes["bad"])
+    assert (noted.exception, noted.label) == ("ValueError", "bad")
+    assert failure(folder.path, folder.hashes["fine"]) is None
+    assert folder.results.get(folder.hashes["loose"]).document.status == "unconverged"
+    assert len(folder.told("failed")) == 7
+    assert len(folder.told("skipped")) == 3
+
+    before = len(ran(folder.side))
+    folder.run({n: graph[n] for n in ("bad", "loose", "fine")})
+    assert ran(folder.side)[before:] == ["bad", "loose"]  # tried again
+
+
+def test_a_mended_failure_is_forgotten(folder):
+    folder.run({"a": ([], "raise")})
+    assert failure(folder.path, folder.hashes["a"]) is not None
+    assert folder.run({"a": ([], "")})["a"].status == "done"
+    assert failure(folder.path, folder.hashes["a"]) is None
+    assert not (folder.scratch("a") / "error.log").exists()
+
+
+def test_jobs_may_stop_children_or_all(folder):
+    outcomes = folder.run({"s": ([], "stop"), "t": (["s"], ""), "u": (["t"], "")})
+    assert statuses(outcomes) == {"s": "done", "t": "missing", "u": "missing"}
+    outcomes = folder.run({"h": ([], "halt"), "i": ([], "")})
+    assert statuses(outcomes) == {"h": "done", "i": "missing"}
+
+
+def test_a_job_may_allow_missing_parents(folder):
+    flow, _ = build(folder.side, {"a": ([], ""), "b": ([], "raise")}, summary=True)
+    flow[-1].config.on_missing_references = OnMissing.NONE
+    outcomes = run_flow(flow, folder.results, folder=folder.path, workers=1)
+    assert outcomes["5" * 32].output == {"sum_eV": 1.0}
+
+
+def test_published_checkpoints_are_gone_on_from(folder):
+    _, hashes = build(folder.side, {"a": ([], "")})
+    partial = folder.path / "partial"
+    partial.mkdir()
+    (partial / f"{hashes['a']}.json").write_text("published")
+    outcome = folder.run({"a": ([], "")}, partial=partial)["a"]
+    assert outcome.document.notes == ["published"]
+    (folder.scratch("a") / "checkpoint.json").write_text("own")
+    folder.results.store.remove_docs({"uuid": hashes["a"]})
+    assert folder.run({"a": ([], "")}, partial=partial)["a"].document.notes == ["own"]
+    outcome = folder.run({"a": ([], "")}, partial=partial, fresh=True)["a"]
+    assert outcome.document.notes == []
+
+
+def test_a_damaged_result_is_computed_again_and_kept_aside(folder):
+    folder.run({"a": ([], "")})
+    path = folder.results.store.docs_store.file(folder.hashes["a"])
+    path.write_text(path.read_text()[:50])
+    assert folder.run({"a": ([], "")})["a"].status == "done"
+    assert path.name in folder.told("damaged")[0].message
+    assert ran(folder.side) == ["a", "a"]
+    assert len(path.with_name(path.name + ".damaged").read_text()) == 50
+
+
+def test_a_thousand_finished_ones_are_taken_up_quickly(folder):
+    graph = {f"n{i}": ([], "") for i in range(1000)}
+    flow, hashes = build(folder.side, graph)
+    for name in hashes:
+        land(document(name, energy_eV=1.0), folder.path / "archive")
+    start = time.perf_counter()
+    outcomes = run_flow(flow, folder.results, folder=folder.path, workers=2)
+    assert time.perf_counter() - start < 15
+    assert {o.source for o in outcomes.values()} == {"archive"}
+    assert ran(folder.side) == []
+
+
+@pytest.fixture
+def drive(folder):
+    """Start a driver of its own process on the folder; end it with the test."""
+    started = []
+
+    def start(seconds):
+        code = f"import noop_jobs; noop_jobs.drive({str(folder.path)!r}, {seconds})"
+        driver = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(Path(noop_jobs.__file__).parent)},
+        )
+        started.append(driver)
+        return driver
+
+    yield start
+    for driver in started:
+        driver.kill()
+        driver.wait()
+
+
+def test_a_killed_driver_leaves_no_orphan_and_loses_nothing(folder, drive):
+    driver = drive(0.8)
+    assert until(lambda: len(ran(folder.side)) >= 2)  # a is stored, b or c runs
+    driver.kill()
+    driver.wait()
+    pids = {int(line.split()[1]) for line in folder.side.read_text().splitlines()}
+    assert until(lambda: not any(map(alive, pids)), 10)
+    begun = len(ran(folder.side))
+    outcomes = folder.run(DIAMOND, summary=True, workers=2)
+    assert statuses(outcomes) == dict.fromkeys([*DIAMOND, "5" * 32], "done")
+    assert outcomes["d"].document.energy_eV == 5
+    assert ran(folder.side).count("a") == 1
+    assert sorted(ran(folder.side)[begun:]) == ["b", "c", "d"]
+
+
+def test_a_second_driver_leaves(folder, drive):
+    driver = drive(0.8)
+    assert until(lambda: len(ran(folder.side)) >= 1)
+    with pytest.raises(SetupError, match=str(driver.pid)):
+        folder.run(DIAMOND)
+    assert ran(folder.side).count("a") == 1
+
+
+def test_a_killed_worker_fails_its_job_only(folder):
+    def kill():
+        until(lambda: "x" in ran(folder.side))
+        victim = next(line for line in folder.side.read_text().splitlines() if line[0] == "x")
+        os.kill(int(victim.split()[1]), signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    graph = {"x": ([], ""), "y": ([], ""), "z": ([], "")}
+    outcomes = folder.run(graph, workers=2, seconds=1.0)
+    thread.join()
+    assert statuses(outcomes) == {"x": "failed", "y": "done", "z": "done"}
+    assert "SIGKILL" in outcomes["x"].reason
+
+
+def test_an_interrupt_stops_the_workers_and_keeps_the_rest(folder, drive):
+    driver = drive(2.0)
+    assert until(lambda: len(ran(folder.side)) >= 2)
+    driver.send_signal(signal.SIGINT)
+    out, _ = driver.communicate(timeout=20)
+    assert driver.returncode != 0
+    assert "interrupted  1 of 5 are done and kept, 4 are left" in out
+    pids = {int(line.split()[1]) for line in folder.side.read_text().splitlines()}
+    assert not any(map(alive, pids))
+    assert list((folder.path / "results").glob("*.json"))
+
+
+def test_a_script_without_a_main_guard(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(f"""
+        import sys; sys.path.insert(0, {str(Path(noop_jobs.__file__).parent)!r})
+        from pathlib import Path
+        from jobflow import Flow, job
+        from adhesion.runner import run_flow
+        from adhesion.store import Results, open_store
+        print("once")
+        @job
+        def mine(): return 42
+        made = mine()
+        root = Path({str(tmp_path)!r})
+        out = run_flow(Flow([made]), Results(open_store(root)), folder=root, workers=1)
+        print(out[made.uuid].output, out[made.uuid].reason)
+        """)
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["once", "42"], done.stderr
+
+
+def test_errors_are_carried_as_they_are():
+    ours = Answer.of(CalculationError("what", where="here", hint="do"))
+    assert (ours.exception, ours.error.hint) == ("CalculationError", "do")
+    assert str(Answer.of(KeyError()).error) == "KeyError"
+
+
+def test_no_workers_are_refused(folder):
+    with pytest.raises(InputError, match="at least one"):
+        folder.run(DIAMOND, workers=0)
+
+
+def test_a_reference_out_of_the_flow_is_refused(folder):
+    stranger = compute("x", str(folder.side), {}, [])
+    flow = Flow([compute("y", str(folder.side), {}, [stranger.output])])
+    with pytest.raises(InputError, match=stranger.uuid):
+        run_flow(flow, folder.results, folder=folder.path, workers=1)
+    assert ran(folder.side) == []
