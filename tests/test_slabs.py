@@ -263,6 +263,15 @@ def test_layers_and_sheets():
     assert build_slab(crystal("NaPb3"), b, 3).get_chemical_formula() == "NaPb5"
 
 
+@pytest.mark.parametrize(("layers", "symbols"), [(1, "F"), (2, "CaF"), (3, "FCaF"), (4, "FFCaF")])
+def test_surplus_layers_are_left_off_at_the_bottom(layers, symbols):
+    fluorite = Material("CaF2", crystal("CaF2").structure, "metal")
+    t = terminations(fluorite, (1, 1, 1))
+    (t,) = [t for t in t if t.symmetry == "inversion" and t.top.startswith("F")]
+    assert t.units_per_repeat == 3
+    assert "".join(build_slab(fluorite, t, layers).get_chemical_symbols()) == symbols
+
+
 @pytest.mark.parametrize("thickness", [0, -1])
 def test_impossible_slabs(thickness):
     with pytest.raises(InputError, match="below 1"):
@@ -355,8 +364,12 @@ def test_energy_matrix_agrees_with_a_plain_ewald_sum():
     cut_A = t.shift * plane.period_A
     unit = slabs._stack(material, plane, cut_A, 2, 2, t)
     slab = make_supercell(unit, np.diag([2, 3, 1]), wrap=False)
-    movable = np.flatnonzero(slab.get_tags())
-    picks = slabs._arrangements(len(movable), 3)[[0, 1, 5]]
+    magnesium = np.flatnonzero(slab.numbers == 12)
+    movable = magnesium[np.argsort(-slab.positions[magnesium, 2])]  # two unlike heights
+    assert len(movable) == 12
+    picks = np.zeros((3, 12), dtype=bool)
+    for row, chosen in zip(picks, ([0, 1, 6], [0, 2, 7], [0, 6, 7]), strict=True):
+        row[chosen] = True
     down_A = 2 * plane.repeat_A
     energies = slabs._ewald_energies(slab, movable, picks, down_A, states)
     plain = []

@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from adhesion.calculators import check
-from adhesion.errors import AdhesionError
-from adhesion.planning import plan_study
-from adhesion.study import load_study
+from adhesion.errors import AdhesionError, InputError, SetupError
+from adhesion.materials import load_material
+from adhesion.planning import Plan, plan_study
+from adhesion.study import InterfaceSpec, Study, load_study
+from adhesion.wetting import SurfaceTension, surface_tension
 
 
 @dataclass(frozen=True)
@@ -39,22 +42,20 @@ class Line:
 
 def environment(store: Path) -> list[Line]:
     """Check packages, MPI and the folder of the store."""
-    lines = [
-        Line(f"{name} {metadata.version(name)}", good=True)
-        for name in ("adhesion-workflows", "ase", "pymatgen", "atomate2", "jobflow", "numpy")
-    ]
+    names = ("adhesion-workflows", "ase", "pymatgen", "atomate2", "jobflow", "numpy")
+    lines = [Line(f"{name} {metadata.version(name)}", good=True) for name in names]
     if importlib.util.find_spec("gpaw") is None:
         lines.append(
             Line(
                 "GPAW is not installed",
                 good=False,
-                fix="make install (EMT works without)",
+                fix="make install (EMT works without it)",
                 needed=False,
             )
         )
     else:
         lines += _gpaw_lines()
-    lines.append(_writable(store))
+    lines.append(writable(store))
     lines.append(Line(f"{os.cpu_count()} cores", good=True))
     return lines
 
@@ -83,32 +84,136 @@ def _gpaw_lines() -> list[Line]:
     return lines
 
 
-def _writable(store: Path) -> Line:
-    folder = store.absolute()
-    while not folder.exists():
-        folder = folder.parent
-    if os.access(folder, os.W_OK) and folder.is_dir():
+def writable(store: Path) -> Line:
+    """Check the folder of the store, or the nearest one above it, by writing there."""
+    no = Line(f"store {store} cannot be written", good=False, fix="choose another with --store")
+    try:
+        folder = store.absolute()
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):
+            pass
         free = shutil.disk_usage(folder).free / 1e9
-        return Line(f"store {store} can be written, {free:.0f} GB free", good=True)
-    return Line(
-        f"store {store} cannot be written", good=False, fix="choose another one with --store"
-    )
+    except (OSError, ValueError):
+        return no
+    return Line(f"store {store} can be written, {free:.0f} GB free", good=True)
 
 
-def study_lines(path: Path, level: str, allowed: tuple[str, ...]) -> list[Line]:
+def must_be_writable(store: Path) -> None:
+    """Refuse a store that cannot be written, before anything is computed.
+
+    Raises
+    ------
+    SetupError
+        Naming the folder.
+    """
+    line = writable(store)
+    if not line.good:
+        raise SetupError(line.what, where="--store", hint=line.fix)
+
+
+def study_lines(path: Path, level: str, allowed: set[str]) -> list[Line]:
     """Check that every interface of a study can be planned and computed here."""
     study = load_study(path)
+    study.level(level)
+    tensions(study)
     lines = []
     for spec in study.interfaces:
         try:
-            (plan,) = plan_study(study, level, [spec.label])
-            for settings in (plan.settings, *plan.bulk_settings.values()):
-                check(settings, plan.elements, allow_import=settings["name"] in allowed)
+            plans = planned(study, level, [spec.label])
+            must_be_computable(study, plans, allowed)
         except AdhesionError as error:
-            lines.append(Line(f"{spec.label}: {error.what}", good=False, fix=error.hint))
+            what = f"{spec.label}: {error.what} ({error.where})"
+            lines.append(Line(what, good=False, fix=error.hint))
         else:
-            elements = ", ".join(sorted(plan.elements))
-            lines.append(
-                Line(f"{spec.label}: {plan.summary['n_atoms']} atoms, {elements}", good=True)
-            )
+            (plan,) = plans
+            what = f"{plan.summary['n_atoms']} atoms, {', '.join(sorted(plan.elements))}"
+            lines.append(Line(f"{spec.label}: {what}", good=True))
     return lines
+
+
+def planned(study: Study, level: str, only: list[str] | None = None) -> list[Plan]:
+    """Plan the interfaces of a study, or those named; errors say where in the study.
+
+    Raises
+    ------
+    InputError
+        With the file, the line and the key that is wrong.
+    """
+    study.level(level)
+    plans = []
+    for spec in study.select(only or []):
+        try:
+            plans += plan_study(study, level, [spec.label])
+        except InputError as error:
+            raise _placed(error, _place(error, study, spec, level)) from None
+    return plans
+
+
+def must_be_computable(study: Study, plans: list[Plan], allowed: set[str]) -> None:
+    """Refuse what cannot be computed here, before anything is.
+
+    Parameters
+    ----------
+    study : Study
+        For the place in its file.
+    plans : list of Plan
+        What is to be computed.
+    allowed : set of str
+        Import paths of calculators that the user allows.
+
+    Raises
+    ------
+    InputError, SetupError
+        If an element, program or dataset is missing, or an import is not allowed.
+    """
+    for plan in plans:
+        name = plan.settings["name"]
+        try:
+            check(plan.settings, plan.elements, allow_import=name in allowed)
+        except (InputError, SetupError) as error:
+            place = study.place("levels", plan.level.name, "calculator")
+            raise _placed(error, f"{place}, {plan.spec.label}") from None
+
+
+def tensions(study: Study) -> list[SurfaceTension]:
+    """Return the surface tensions of a study.
+
+    Raises
+    ------
+    InputError
+        With the file and line of the one that is wrong.
+    """
+    found = []
+    for i, spec in enumerate(study.surface_tensions):
+        try:
+            found.append(surface_tension(spec))
+        except InputError as error:
+            raise _placed(error, study.place("surface_tensions", str(i))) from None
+    return found
+
+
+def _place(error: InputError, study: Study, spec: InterfaceSpec, level: str) -> str:
+    """Where in the study the cause of an error stands."""
+    at = ("interfaces", str(study.interfaces.index(spec)))
+    if error.where.startswith("calculator"):
+        return study.place("levels", level, *error.where.split("."))
+    if spec.structure is not None:
+        return study.place(*at, "film_atoms" if "film_atoms" in error.what else "structure")
+    for name, side in (("film", spec.film), ("substrate", spec.substrate)):
+        if error.where == f"{side.label}, termination":
+            return study.place(*at, name, "termination")
+        try:
+            load_material(side.material, study.materials)
+        except InputError:
+            if side.material in study.materials:
+                return study.place("materials", side.material)
+            return study.place(*at, name)
+    return study.place(*at)
+
+
+def _placed(error: AdhesionError, place: str) -> AdhesionError:
+    """Return the same error with its place in the study, and its own where it adds to it."""
+    own = error.where if not error.where.startswith("calculator") else ""
+    where = ": ".join(filter(None, [place, own]))
+    return type(error)(error.what, where=where, hint=error.hint)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import shlex
 import sys
-from collections.abc import Callable
+import tempfile
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,16 +28,17 @@ if TYPE_CHECKING:
     from adhesion.planning import Plan
     from adhesion.schemas import AdhesionRow
     from adhesion.store import Results
-    from adhesion.study import Machine, Study
+    from adhesion.study import Study
+    from adhesion.wetting import SurfaceTension
 
 app = typer.Typer(
     help="From two crystals to a work of adhesion and a contact angle.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 STORE = Path("adhesion-store")
+INTERRUPTED = 130
 FORMATS = ("table", "csv", "json", "markdown", "latex")
 
 StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).", metavar="STUDY")]
@@ -73,7 +77,7 @@ def init(
     if path.exists():
         raise InputError("is already there", where=str(path), hint="choose another name")
     write_text(path, known[source].read_text(encoding="utf-8"))
-    say(f"wrote {path}; next: adhesion plan {path} --level quick")
+    say(f"wrote {path}; next: adhesion plan {shlex.quote(str(path))} --level smoke")
 
 
 @app.command()
@@ -90,7 +94,7 @@ def check(
 
     lines = environment(store)
     if study is not None:
-        lines += study_lines(study, level, tuple(allow_calculator or ()))
+        lines += study_lines(study, level, set(allow_calculator or ()))
     for line in lines:
         typer.echo(f"{'ok ' if line.good else 'NO '} {line.what}")
         if not line.good:
@@ -107,12 +111,11 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show cells, strains, terminations and calculations; costs nothing."""
-    from adhesion.planning import plan_study
+    from adhesion.checks import planned
     from adhesion.report.plans import plan_data, plan_text
     from adhesion.study import load_study
 
-    loaded = load_study(study)
-    plans = plan_study(loaded, level, only)
+    plans = planned(load_study(study), level, only)
     typer.echo(json.dumps(plan_data(plans), indent=1) if as_json else plan_text(plans))
 
 
@@ -154,22 +157,23 @@ def run(
     allow_calculator: Allow = None,
 ) -> None:
     """Compute a study on this machine; what is finished is never repeated."""
-    from adhesion.planning import plan_study
-    from adhesion.runner import run_flow
-    from adhesion.study import Machine as MachineModel
-    from adhesion.study import load_machine, load_study
+    from adhesion.checks import must_be_computable, must_be_writable, planned, tensions
+    from adhesion.study import Machine, load_machine, load_study
 
     loaded = load_study(study)
-    here = load_machine(machine) if machine else MachineModel()
-    plans = plan_study(loaded, level, only)
-    _check_calculators(plans, here, allow_calculator)
+    here = load_machine(machine) if machine else Machine()
+    surface_tensions = tensions(loaded)
+    plans = planned(loaded, level, only)
+    must_be_computable(loaded, plans, {*here.allow_calculators, *(allow_calculator or ())})
+    must_be_writable(store)
     results = _results(store)
     say(f"results in {store.absolute()}")
 
     from adhesion.flows import StudyMaker
     from adhesion.report.progress import Watch
+    from adhesion.runner import run_flow
 
-    with Watch(plans, lambda done: _rows(loaded, done, results, store)) as watch:
+    with Watch(plans, lambda done: _rows(done, results, store, surface_tensions)) as watch:
         outcomes = run_flow(
             StudyMaker(level=level).calculations(plans),
             results,
@@ -183,7 +187,7 @@ def run(
     for outcome in outcomes.values():
         if outcome.status in ("failed", "unconverged"):
             say(f"{outcome.label}: {outcome.status}: {outcome.reason}")
-    rows = _rows(loaded, plans, results, store)
+    rows = _rows(plans, results, store, surface_tensions)
     _print(rows, loaded, "table", None)
     raise typer.Exit(_status(rows))
 
@@ -206,8 +210,9 @@ def report(
             f"unknown format {format!r}", where="--format", hint=nearest(format, FORMATS)
         )
     loaded = load_study(study)
+    say(f"results in {store.absolute()}")
     rows = _report_rows(loaded, level, only, store)
-    _print(rows, loaded, format, output)
+    _print([_with_advice(row, loaded, store) for row in rows], loaded, format, output)
     if figure is not None:
         from adhesion.report.figures import adhesion_figure
 
@@ -229,10 +234,15 @@ def verify(
     tolerance: Annotated[float, typer.Option(help="Largest difference of W, J/m2.")] = 0.001,
 ) -> None:
     """Compute archived calculations again and compare."""
+    from adhesion.checks import must_be_computable, must_be_writable, planned
     from adhesion.study import load_study
     from adhesion.verification import verify_archive
 
+    if not 0 <= tolerance < math.inf:
+        raise InputError("must be 0 or more, J/m2", where="--tolerance")
     loaded = load_study(study)
+    must_be_computable(loaded, planned(loaded, level, only), set())
+    must_be_writable(store)
     lines = verify_archive(
         loaded, level, only, kind, archive=_data("results"), folder=store,
         workers=workers or os.cpu_count() or 1, tolerance_J_m2=tolerance,
@@ -244,12 +254,18 @@ def verify(
 
 
 def _miller(text: str, option: str) -> tuple[int, int, int]:
+    from adhesion.study import MAX_MILLER
+
     try:
         h, k, i = (int(part) for part in text.split(","))
     except ValueError:
         raise InputError(f"{text!r} is no plane", where=option, hint=f"{option} 0,0,1") from None
-    if not (h or k or i):
-        raise InputError("0,0,0 is no plane", where=option, hint=f"{option} 0,0,1")
+    if not 0 < max(map(abs, (h, k, i))) <= MAX_MILLER:
+        raise InputError(
+            f"{text!r} is no plane: indices from -{MAX_MILLER} to {MAX_MILLER}, not all 0",
+            where=option,
+            hint=f"{option} 0,0,1",
+        )
     return h, k, i
 
 
@@ -262,26 +278,17 @@ def _data(*parts: str) -> Path:
 def _results(store: Path) -> Results:
     from adhesion.store import Results, open_store
 
+    if store.exists() and not store.is_dir():
+        raise InputError("is a file, not a folder of results", where=f"--store {store}")
     return Results(open_store(store), _data("results"))
 
 
-def _check_calculators(plans: list[Plan], machine: Machine, allowed: list[str] | None) -> None:
-    """Refuse what cannot be computed here before anything is."""
-    from adhesion.calculators import check as check_calculator
-
-    names = {*machine.allow_calculators, *(allowed or ())}
-    for plan in plans:
-        settings = [plan.settings, *plan.bulk_settings.values()]
-        for one in settings:
-            check_calculator(one, plan.elements, allow_import=one["name"] in names)
-
-
-def _rows(study: Study, plans: list[Plan], results: Results, store: Path) -> list[AdhesionRow]:
+def _rows(
+    plans: list[Plan], results: Results, store: Path, tensions: list[SurfaceTension]
+) -> list[AdhesionRow]:
     """Rows of plans, from store and archive."""
     from adhesion.report.collect import row_of
-    from adhesion.wetting import surface_tension
 
-    tensions = [surface_tension(t) for t in study.surface_tensions]
     return [row_of(plan, results, store, tensions) for plan in plans]
 
 
@@ -289,22 +296,39 @@ def _report_rows(
     study: Study, level: str | None, only: list[str] | None, store: Path
 ) -> list[AdhesionRow]:
     """Rows at one level, or each interface at the highest level it has."""
-    from adhesion.planning import plan_study
+    from adhesion.checks import planned, tensions
     from adhesion.rows import choose_level
 
     results = _results(store)
+    surface_tensions = tensions(study)
     if level is not None:
-        return _rows(study, plan_study(study, level, only), results, store)
-    by_level: dict[str, list[AdhesionRow]] = {}
-    refusals: list[AdhesionError] = []
-    for name in study.level_names:
-        try:
-            by_level[name] = _rows(study, plan_study(study, name, only), results, store)
-        except AdhesionError as error:
-            refusals.append(error)
-    if not by_level:
-        raise refusals[0]
+        return _rows(planned(study, level, only), results, store, surface_tensions)
+    by_level: dict[str, list[AdhesionRow]] = {name: [] for name in study.level_names}
+    for spec in study.select(only or []):
+        refusals = []
+        for name, rows in by_level.items():
+            try:
+                plans = planned(study, name, [spec.label])
+            except AdhesionError as error:  # no match at production, say: other levels remain
+                refusals.append(error)
+            else:
+                rows += _rows(plans, results, store, surface_tensions)
+        if len(refusals) == len(by_level):
+            raise refusals[0]
     return choose_level(by_level)
+
+
+def _with_advice(row: AdhesionRow, study: Study, store: Path) -> AdhesionRow:
+    """Say in the row of what was never computed how to compute it."""
+    if row.status != "missing":
+        return row
+    names = [i.short for i in study.interfaces]
+    short = next(i.short for i in study.interfaces if i.label == row.interface)
+    only = short if names.count(short) == 1 else row.interface
+    command = ["adhesion", "run", study.where, "--level", row.level, "--only", only]
+    if store != STORE:
+        command += ["--store", str(store)]
+    return row.model_copy(update={"reason": f"{row.reason}; type: {shlex.join(command)}"})
 
 
 def _print(rows: list[AdhesionRow], study: Study, format: str, output: Path | None) -> None:
@@ -327,30 +351,52 @@ def _status(rows: list[AdhesionRow]) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; expected errors become a message and an exit status."""
-    return _guarded(lambda: app(args=arguments, standalone_mode=False))
+    """Run the command line; every error becomes a message and an exit status.
 
+    Parameters
+    ----------
+    arguments : list of str, optional
+        Those of the process if left out.
 
-def _guarded(command: Callable[[], Any]) -> int:
-    import click
-
+    Returns
+    -------
+    int
+        0 done, 1 failed, 2 bad input or set-up, 3 incomplete, 130 interrupted.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        status = command()
+        status = app(args=arguments or ["--help"], prog_name="adhesion", standalone_mode=False)
     except AdhesionError as error:
         say(f"adhesion: {error}")
         return error.exit_status
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return EXIT_BAD_INPUT
-    except (KeyboardInterrupt, click.exceptions.Abort):
-        say("adhesion: interrupted; what was finished is kept, the same command goes on")
-        return 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except (KeyboardInterrupt, typer.Abort):
+        status = INTERRUPTED
+    except (BrokenPipeError, SystemExit):  # the reader of a pipe went away, as head does
         return EXIT_DONE
+    except Exception as error:
+        return _unexpected(error)
+    if status == INTERRUPTED:
+        say("adhesion: interrupted; what was finished is kept, the same command goes on")
     return status if isinstance(status, int) else EXIT_DONE
+
+
+def _unexpected(error: Exception) -> int:
+    """Tell apart a wrong command line, a trouble with files, and a bug."""
+    # By its methods: newer versions of typer carry a copy of click, with classes of its own.
+    if hasattr(error, "format_message"):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "adhesion"
+        say(f"adhesion: {error.format_message()}\n  -> see: {command} --help")
+        return EXIT_BAD_INPUT
+    if isinstance(error, OSError) and error.filename is not None:
+        say(f"adhesion: {error.filename}: {error.strerror}")
+        return EXIT_BAD_INPUT
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="adhesion-bug-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as file:
+        traceback.print_exception(error, file=file)
+    say(f"adhesion: a bug, {type(error).__name__}; please report it with {file.name}")
+    return EXIT_FAILED
 
 
 def entry() -> None:

@@ -62,6 +62,6 @@ def _iteration(
     mesh = settings["kpoints"]
     n_k = max(1.0, float(mesh[0] * mesh[1] * mesh[2]) / 2 / symmetry)
     complex_numbers = 1.0 if n_k <= 1 and max(mesh) == 1 else 2.0
-    waves: float = volume_A3 * float(settings["ecut_eV"]) ** 1.5 / 1000
+    waves = volume_A3 * float(settings["ecut_eV"]) ** 1.5 / 1000
     bands = electrons / 2 + 4
-    return _SECONDS_PER_UNIT * complex_numbers * n_k * waves * bands**1.6 * 10
+    return float(_SECONDS_PER_UNIT * complex_numbers * n_k * waves * bands**1.6 * 10)

@@ -9,7 +9,9 @@ from jobflow import Flow, Job, Maker, job
 
 from adhesion.calculators.makers import maker_for
 from adhesion.errors import InputError
+from adhesion.external import external_jobs, external_plan, maker_identity
 from adhesion.jobs import (
+    MAX_STEPS,
     BindingCurveMaker,
     BulkMaker,
     RelaxedInterfaceMaker,
@@ -18,7 +20,7 @@ from adhesion.jobs import (
 )
 from adhesion.planning import Plan, plan_interface, plan_study
 from adhesion.rows import RowInput, make_row
-from adhesion.schemas import AdhesionRow
+from adhesion.schemas import AdhesionRow, Recipe
 from adhesion.study import InterfaceSpec, SideSpec, Study
 from adhesion.wetting import surface_tension
 
@@ -38,6 +40,9 @@ class WorkOfAdhesionMaker(Maker):
         Level of theory, 'smoke' to 'production' or one of the study's own.
     bulk_maker, slab_maker, curve_maker, interface_maker : Maker
         The four calculations.
+    static_maker, relax_maker : Maker, optional
+        Makers of atomate2 (VASP, ASE, force fields) that compute in place of the
+        four: see `adhesion.external`. Without relax_maker the slabs stay as cut.
     """
 
     name: str = "work of adhesion"
@@ -46,6 +51,8 @@ class WorkOfAdhesionMaker(Maker):
     slab_maker: SlabMaker = field(default_factory=SlabMaker)
     curve_maker: BindingCurveMaker = field(default_factory=BindingCurveMaker)
     interface_maker: RelaxedInterfaceMaker = field(default_factory=RelaxedInterfaceMaker)
+    static_maker: Maker | None = None
+    relax_maker: Maker | None = None
 
     def make(
         self,
@@ -73,28 +80,71 @@ class WorkOfAdhesionMaker(Maker):
         for known in study.interfaces:
             if known.label == spec.label:
                 spec = known
-        plan = plan_interface(spec, study.level(self.level), study)
+        plan = self.planned(plan_interface(spec, study.level(self.level), study))
         jobs = self.jobs(plan)
         jobs["row"] = row_job(plan, study, jobs)
+        # Of a crystal on itself both bulks are one calculation.
+        unique = {made.uuid: made for made in jobs.values()}
         return Flow(
-            list(jobs.values()), output=jobs["row"].output, name=f"{spec.label} {self.level}"
+            list(unique.values()), output=jobs["row"].output, name=f"{spec.label} {self.level}"
         )
+
+    def planned(self, plan: Plan) -> Plan:
+        """Return the plan as these makers compute it.
+
+        A maker that brought a calculator of its own gives other results than the
+        level's, so its calculations, and all that start from them, get recipes and
+        hashes of their own.
+        """
+        if self.static_maker is not None:
+            return external_plan(plan, self.static_maker, self.relax_maker)
+        if self.relax_maker is not None:
+            raise InputError("relax_maker works with static_maker only: give both")
+        own = self._own_calculators(plan)
+        if not own:
+            return plan
+        recipes: dict[str, Recipe] = {}
+        for role, recipe in plan.recipes.items():
+            changes: dict[str, Any] = {"parents": {r: recipes[r].hash for r in recipe.parents}}
+            if role in own and recipe.calculator:
+                changes["calculator"] = own[role]
+            recipes[role] = recipe.model_copy(update=changes)
+        return replace(plan, recipes=recipes)
+
+    def _own_calculators(self, plan: Plan) -> dict[str, dict[str, Any]]:
+        """Role to identity of the calculator, where it is not the level's."""
+        found = {}
+        for role in plan.recipes:
+            calculator = self._maker(role).calculator
+            settings = plan.bulk_settings.get(role.removeprefix("bulk_"), plan.settings)
+            if calculator is not None and calculator != maker_for(settings):
+                found[role] = maker_identity(calculator)
+        return found
+
+    def _maker(self, role: str) -> Any:
+        if role.startswith("bulk_"):
+            return self.bulk_maker
+        if role.endswith("_slab"):
+            return self.slab_maker
+        return {"curve": self.curve_maker, "interface": self.interface_maker}[role]
 
     def jobs(self, plan: Plan) -> dict[str, Job]:
         """Return the calculations of a plan by role, parents before children."""
+        if self.static_maker is not None:
+            return external_jobs(plan, self.static_maker, self.relax_maker)
         made: dict[str, Job] = {}
         if plan.ready_made is None:
             self._bulks(plan, made)
         self._slabs(plan, made)
         gap = plan.ready_made[2] if plan.ready_made else None
         made["curve"] = self._job(
-            self.curve_maker, plan, "curve", plan.settings,
+            plan, "curve", plan.settings,
             film_slab=made["film_slab"].output, substrate_slab=made["substrate_slab"].output,
             shifts=plan.shifts, gap_A=gap,
         )  # fmt: skip
         if "interface" in plan.recipes:
             made["interface"] = self._job(
-                self.interface_maker, plan, "interface", plan.settings, curve=made["curve"].output
+                plan, "interface", plan.settings, curve=made["curve"].output
             )
         return made
 
@@ -107,9 +157,7 @@ class WorkOfAdhesionMaker(Maker):
             made[role] = (
                 same[0]
                 if same
-                else self._job(
-                    self.bulk_maker, plan, role, plan.bulk_settings[side], material=chosen.material
-                )
+                else self._job(plan, role, plan.bulk_settings[side], material=chosen.material)
             )
 
     def _slabs(self, plan: Plan, made: dict[str, Job]) -> None:
@@ -122,19 +170,18 @@ class WorkOfAdhesionMaker(Maker):
                 "substrate_bulk": made["bulk_substrate"].output,
             }
         for role in ("film_slab", "substrate_slab"):
-            made[role] = self._job(self.slab_maker, plan, role, plan.settings, **inputs)
+            made[role] = self._job(plan, role, plan.settings, **inputs)
 
-    def _job(
-        self, maker: Any, plan: Plan, role: str, settings: dict[str, Any], **inputs: Any
-    ) -> Job:
+    def _job(self, plan: Plan, role: str, settings: dict[str, Any], **inputs: Any) -> Job:
         """One calculation, known by the hash of its recipe."""
+        maker = self._maker(role)
         label = f"{plan.spec.label} {role.replace('_', ' ')}"
         if role.startswith("bulk_"):
             label = f"{inputs['material'].name} bulk"
         changes: dict[str, Any] = {"label": label, "name": label}
         if maker.calculator is None:
             changes["calculator"] = maker_for(settings)
-        if hasattr(maker, "max_steps"):
+        if getattr(maker, "max_steps", None) == MAX_STEPS:  # left as it was
             changes["max_steps"] = plan.level.max_steps
         recipe = plan.recipes[role]
         made = replace(maker, **changes).make(recipe=recipe.model_dump(mode="json"), **inputs)
@@ -182,7 +229,8 @@ class StudyMaker(Maker):
         if not plans:
             raise InputError("nothing to compute", where=study.where)
         unique: dict[str, Job] = {}
-        rows = [row_job(p, study, self._shared(p, unique)) for p in plans]
+        plans = [self.interface_maker.planned(plan) for plan in plans]
+        rows = [row_job(plan, study, self._shared(plan, unique)) for plan in plans]
         return Flow(
             [*unique.values(), *rows],
             output=[row.output for row in rows],
@@ -193,7 +241,7 @@ class StudyMaker(Maker):
         """Return the flow without the jobs that make rows, for a driver that makes them itself."""
         unique: dict[str, Job] = {}
         for plan in plans:
-            self._shared(plan, unique)
+            self._shared(self.interface_maker.planned(plan), unique)
         return Flow(list(unique.values()), name="calculations")
 
     def _shared(self, plan: Plan, unique: dict[str, Job]) -> dict[str, Job]:
@@ -204,7 +252,7 @@ class StudyMaker(Maker):
 
 def row_job(plan: Plan, study: Study, jobs: dict[str, Job]) -> Job:
     """Return the job that turns the documents of an interface into its row."""
-    last = {role: made.output for role, made in jobs.items()}
+    last = {role: jobs[role].output for role in plan.recipes}
     made = summarise(
         spec=plan.spec.model_dump(mode="json"),
         level=plan.level.model_dump(mode="json"),

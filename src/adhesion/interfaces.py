@@ -101,7 +101,14 @@ def contact_gap(
     float
         max over pairs of sqrt(R² - rho²) minus their height beyond the gap, Å,
         with R = fraction (r_i + r_j) and rho the in-plane distance.
+
+    Raises
+    ------
+    InputError
+        If one side is empty, or no two atoms come near enough in the plane.
     """
+    if not len(substrate) or not len(film):
+        raise InputError("film and substrate never touch: one of them is empty")
     cell = np.array(substrate.cell[:2, :2])
     radii = [covalent_radii[a.numbers] for a in (substrate, film)]
     reach = fraction * (radii[0][:, None] + radii[1][None, :])
@@ -116,7 +123,7 @@ def contact_gap(
     touching = np.sqrt(np.clip(reach**2 - rho2, 0.0, None)) - depth[:, None] - height[None, :]
     touching[rho2 > reach**2] = -np.inf
     if not np.isfinite(touching.max()):
-        raise InputError("film and substrate never touch: is one of them empty?")
+        raise InputError("film and substrate never touch: their atoms pass by each other")
     return float(touching.max())
 
 

@@ -51,6 +51,7 @@ D = TypeVar("D", bound=CalculationDocument)
 EOS_STRAINS = (-0.02, -0.01, 0.0, 0.01, 0.02)
 EXTRA_POINTS = 6
 MAX_STEP_A = 0.15
+MAX_STEPS = 200
 
 
 def as_document(data: Any) -> Any:
@@ -179,7 +180,7 @@ class _CalculationMaker(Maker):
 class BulkMaker(_CalculationMaker):
     """Bulk crystal at the level's lattice: as given, or relaxed with the calculator.
 
-    Cubic crystals without free coordinates by an equation of state over seven
+    Cubic crystals without free coordinates by an equation of state over five
     volumes or more; others by relaxing cell and atoms.
     """
 
@@ -206,9 +207,13 @@ class BulkMaker(_CalculationMaker):
                 BulkDocument, self, parsed, meter,
                 geometry=Geometry.from_ase(atoms), notes=[f"lattice from {material.source}"],
             )  # fmt: skip
-        if _is_cubic_and_rigid(material):
-            return self._equation_of_state(atoms, parsed, workspace, meter)
-        return self._relax_cell(atoms, parsed, workspace, meter)
+        compute = self._equation_of_state if _is_cubic_and_rigid(material) else self._relax_cell
+        try:
+            return compute(atoms, parsed, workspace, meter)
+        except NotConvergedError as error:
+            return _document(
+                BulkDocument, self, parsed, meter, status="unconverged", reason=str(error)
+            )
 
     def _equation_of_state(
         self, atoms: Atoms, recipe: Recipe, workspace: Workspace, meter: Meter
@@ -301,7 +306,7 @@ class SlabMaker(_CalculationMaker):
     """A slab cut from the level's bulk, strained into the common cell and relaxed there."""
 
     name: str = "slab"
-    max_steps: int = 200
+    max_steps: int = MAX_STEPS
 
     @job(output_schema=SlabDocument)
     def make(
@@ -405,23 +410,32 @@ def relax(
         ionic_steps, status and reason.
     """
     past = workspace.load()
-    if past:
-        _take_over(atoms, Geometry.model_validate(past["geometry"]), workspace)
-    atoms.calc = calculator()
+    taken = bool(past) and _take_over(atoms, Geometry.model_validate(past["geometry"]), workspace)
     steps, start = past.get("steps", 0), past.get("fmax_start_eV_A")
+    if taken and past.get("energy_eV") is not None and past["fmax_end_eV_A"] <= fmax_eV_A:
+        # Killed after the last step, in the frozen sides: the relaxation itself is done.
+        return {
+            "status": "done", "reason": "", "geometry": Geometry.from_ase(atoms),
+            "energy_eV": past["energy_eV"], "fmax_start_eV_A": start,
+            "fmax_end_eV_A": past["fmax_end_eV_A"], "ionic_steps": steps,
+        }  # fmt: skip
+    atoms.calc = calculator()
+    before = steps
     energy: float | None = None
     try:
         force = largest_force(atoms)
         start = force if start is None else start
         optimizer = BFGS(atoms, logfile=None, maxstep=MAX_STEP_A)
-        for converged in optimizer.irun(fmax=fmax_eV_A, steps=max_steps):
+        # The first geometry that irun hands out is the start: step 0.
+        for step, _ in enumerate(optimizer.irun(fmax=fmax_eV_A, steps=max_steps)):
+            steps = before + step
             energy, force = float(atoms.get_potential_energy()), largest_force(atoms)
             workspace.save(
                 geometry=Geometry.from_ase(atoms).model_dump(mode="json"),
-                steps=steps, fmax_start_eV_A=start, fmax_end_eV_A=force, **meter.read(),
+                energy_eV=energy, steps=steps, fmax_start_eV_A=start, fmax_end_eV_A=force,
+                **meter.read(),
             )  # fmt: skip
             workspace.progress(f"step {steps}: {energy:.4f} eV, largest force {force:.3f} eV/Å")
-            steps += not converged
     except NotConvergedError as error:
         return {
             "status": "unconverged", "reason": str(error), "geometry": Geometry.from_ase(atoms),
@@ -439,17 +453,20 @@ def relax(
     }
 
 
-def _take_over(atoms: Atoms, geometry: Geometry, workspace: Workspace) -> None:
+def _take_over(atoms: Atoms, geometry: Geometry, workspace: Workspace) -> bool:
     """Go on from the positions of a checkpoint, in the cell that is wanted now."""
     if geometry.symbols != list(atoms.get_chemical_symbols()):
         workspace.progress("the checkpoint holds other atoms: started again")
-        return
+        return False
     past = geometry.to_ase()
     past.set_constraint()
     shifted = strained(past, np.array(atoms.cell[:2, :2]))
-    middle = atoms.positions[:, 2].mean() - shifted.positions[:, 2].mean()
+    # Held atoms stay where they are; without any, the height of the slab does.
+    held = geometry.fixed or list(range(len(atoms)))
+    height = atoms.positions[held, 2].mean() - shifted.positions[held, 2].mean()
     atoms.positions[:] = shifted.positions
-    atoms.positions[:, 2] += middle
+    atoms.positions[:, 2] += height
+    return True
 
 
 @dataclass
@@ -625,7 +642,7 @@ class RelaxedInterfaceMaker(_CalculationMaker):
     """The interface relaxed from the lowest point of its curve, then pulled apart frozen."""
 
     name: str = "relaxed interface"
-    max_steps: int = 200
+    max_steps: int = MAX_STEPS
 
     @job(output_schema=InterfaceDocument)
     def make(self, recipe: dict[str, Any], curve: Any) -> InterfaceDocument:
@@ -687,8 +704,14 @@ class RelaxedInterfaceMaker(_CalculationMaker):
         }
         rest = [i for i in range(len(atoms)) if i not in set(film)]
         for name, part in (("film_frozen", film), ("substrate_frozen", rest)):
+            past = workspace.load()
+            if name in past:
+                found[name] = Energy.model_validate(past[name])
+                continue
             calculator = new_calculator(self._needed(), workspace, meter)
             found[name] = single_energy(atoms[part], calculator, recipe)
+            state = {k: v for k, v in past.items() if k != "hash"}
+            workspace.save(**{**state, **meter.read(), name: found[name].model_dump()})
             workspace.progress(f"{name}: {found[name].energy_eV:.4f} eV")
         return found
 

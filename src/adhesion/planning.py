@@ -167,12 +167,17 @@ def plan_interface(spec: InterfaceSpec, level: Level, study: Study) -> Plan:
     settings = resolve(level.calculator, elements, kpoints, slab=True)
     bulk_settings = {
         side: resolve(
-            level.calculator, m.elements, _bulk_mesh(level.kpoint_length_bulk_A, m), slab=False
+            level.calculator,
+            m.elements,
+            _bulk_mesh(level.kpoint_length_bulk_A, m),
+            slab=False,
+            partners=elements,
         )
         for side, m in zip(("film", "substrate"), expected, strict=True)
     }
     strains = match.strains(share)
     n_faces = len(film.choices) * len(substrate.choices)
+    require_dispersion(level, settings)
     return Plan(
         spec=spec,
         level=level,
@@ -234,6 +239,30 @@ def substrate_share(level: Level, film: Material, substrate: Material) -> float:
     assert moduli[0] is not None
     assert moduli[1] is not None
     return moduli[0] / (moduli[0] + moduli[1])
+
+
+def require_dispersion(level: Level, settings: dict[str, Any]) -> None:
+    """Refuse a level that asks for D3(BJ) of a functional that has no parameters.
+
+    Raises
+    ------
+    InputError
+        Naming the level's key and the functional.
+    """
+    if not level.dispersion or settings.get("proxy"):
+        return
+    # As dftd3 does: energies of the calculations are not awaited to find out.
+    from dftd3.parameters import get_damping_param
+
+    functional = str(settings["functional"])
+    try:
+        get_damping_param(functional)
+    except KeyError:
+        raise InputError(
+            f"D3(BJ) has no parameters for {functional!r}",
+            where=f"levels.{level.name}.dispersion",
+            hint=f"set levels.{level.name}.dispersion to false",
+        ) from None
 
 
 def _side(spec: SideSpec, material: Material, thickness: int) -> Side:
@@ -394,6 +423,7 @@ def _plan_ready_made(spec: InterfaceSpec, level: Level) -> Plan:
     level = level.for_elements(elements)
     kpoints = _mesh(level.kpoint_length_A, atoms.cell[:])
     settings = resolve(level.calculator, elements, kpoints, slab=True)
+    require_dispersion(level, settings)
     sides = {"film": Geometry.from_ase(high), "substrate": Geometry.from_ase(low)}
     slabs = {
         f"{side}_slab": Recipe(

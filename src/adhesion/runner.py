@@ -239,9 +239,6 @@ class _Run:
         self.waiting = {uuid: len(parents) for uuid, parents in self.parents.items()}
         self.ready = deque(job for uuid, job in self.jobs.items() if not self.parents[uuid])
         self.queue: deque[Job] = deque()
-        # What children read: only outputs that are done, from store and archive alike.
-        self.outputs = JobStore(MemoryStore())
-        self.outputs.connect()
 
     def to_the_end(self) -> dict[str, Outcome]:
         while self.ready or self.queue or self.running:
@@ -276,7 +273,7 @@ class _Run:
             self.ready.append(job)
             return
         try:
-            task = cloudpickle.dumps(job.resolve_args(self.outputs, inplace=False))
+            task = cloudpickle.dumps(self.resolved(job))
         except Exception as error:
             self.finish(job, Answer.of(error))
             return
@@ -287,6 +284,16 @@ class _Run:
         self.tell("started", job)
         future = self.pool.submit(work, task, scratch, partial, self.fresh)
         self.running[future] = _Running(job, progress, offset)
+
+    def resolved(self, job: Job) -> Job:
+        """Return the job with its parents' outputs in it, from store and archive alike."""
+        with JobStore(MemoryStore()) as done:
+            for uuid in set(job.input_uuids):
+                parent = self.outcomes[uuid]
+                if parent.status == "done":
+                    output = parent.output if parent.document is None else parent.document
+                    done.update({"uuid": uuid, "index": 1, "output": output})
+            return job.resolve_args(done, inplace=False)
 
     def obstacle(self, job: Job) -> str:
         """Why a job cannot run; empty if it can."""
@@ -365,9 +372,6 @@ class _Run:
     def settle(self, job: Job, outcome: Outcome, kind: EventKind) -> None:
         """Record an outcome, and let the children that waited for it go on."""
         self.outcomes[job.uuid] = outcome
-        if outcome.status == "done":
-            output = outcome.output if outcome.document is None else outcome.document
-            self.outputs.update({"uuid": job.uuid, "index": 1, "output": output})
         message = outcome.reason if outcome.status != "done" else ""
         self.tell(kind, job, message, outcome.source)
         for child in self.children[job.uuid]:

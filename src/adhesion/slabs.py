@@ -75,8 +75,8 @@ class Termination:
     repeat_A : ndarray, shape (3,)
         Translation to the next repeat unit, z > 0.
     symmetry : {'inversion', 'mirror', 'rotation', 'none'}
-        How the crystal maps the top of whole repeat units onto their bottom; for mended cuts, of the
-        averaged occupancies.
+        How the crystal maps the top of whole repeat units onto their bottom; for mended cuts,
+        with averaged occupancies.
     stoichiometric : bool
         Whether whole repeat units (all that `build_slab` makes of a compound) keep the formula.
     tasker : {'I', 'II', 'III', ''}
@@ -186,10 +186,13 @@ def _reduced(a: Floats, b: Floats, normal: Floats) -> tuple[Floats, Floats]:
         if steps == 0 or np.linalg.norm(b - steps * a) > np.linalg.norm(b) - 1e-6:
             break
         b = b - steps * a
-    if np.dot(a, b) > 1e-6:
-        b = -b
     if np.dot(np.cross(a, b), normal) < 0:
-        a, b = (a, -b) if abs(np.dot(a, b)) < 1e-6 else (b, a)
+        b = -b
+    acute = float(np.dot(a, b))
+    if acute > 1e-6:
+        # A centred mesh has an obtuse vector as long as b; any other needs the longer one first.
+        centred = abs(2 * acute - np.dot(a, a)) < 1e-3
+        a, b = (a, b - a) if centred else (b, -a)
     return a, b
 
 
@@ -586,20 +589,7 @@ def build_slab(
     charges; among equals (1 meV) one whose slab has an inversion centre, then the first in
     order. Beyond 20000 arrangements a fixed pseudo-random sample of that many is compared.
     """
-    cell = np.array(supercell, dtype=np.int64)
-    n_meshes = abs(round(float(np.linalg.det(cell)))) if cell.shape == (2, 2) else 0
-    where = f"{material.name}({''.join(str(i) for i in termination.miller)})"
-    if thickness < 1:
-        raise InputError(f"thickness {thickness} is below 1", where=where)
-    if n_meshes == 0:
-        raise InputError(f"supercell {cell.tolist()} has no area", where=where)
-    if n_meshes % termination.cell_multiple:
-        raise InputError(
-            f"{termination.name!r} needs a multiple of {termination.cell_multiple} surface meshes,"
-            f" not {n_meshes}",
-            where=where,
-            hint="choose a larger common cell (max_area_A2) or another termination",
-        )
+    cell = _checked_supercell(termination, thickness, supercell)
     sign = -1 if termination.flipped else 1
     plane = _plane(material, [sign * i for i in termination.miller])
     cut_A = termination.shift * plane.period_A
@@ -612,6 +602,27 @@ def build_slab(
         k = round(termination.moved_fraction * int(slab.get_tags().sum()))
         slab = _move(slab, k, n_repeats * plane.repeat_A, material.oxidation_states or {})
     return _finished(slab)
+
+
+def _checked_supercell(
+    termination: Termination, thickness: int, supercell: Sequence[Sequence[int]]
+) -> Ints:
+    """Refuse a thickness or a supercell that the termination cannot have."""
+    cell = np.array(supercell, dtype=np.int64)
+    n_meshes = abs(round(float(np.linalg.det(cell)))) if cell.shape == (2, 2) else 0
+    where = f"{termination.material}({''.join(str(i) for i in termination.miller)})"
+    if thickness < 1:
+        raise InputError(f"thickness {thickness} is below 1", where=where)
+    if n_meshes == 0:
+        raise InputError(f"supercell {cell.tolist()} has no area", where=where)
+    if n_meshes % termination.cell_multiple:
+        raise InputError(
+            f"{termination.name!r} needs a multiple of {termination.cell_multiple} surface meshes,"
+            f" not {n_meshes}",
+            where=where,
+            hint="choose a larger common cell (max_area_A2) or another termination",
+        )
+    return cell
 
 
 def _stack(

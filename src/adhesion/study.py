@@ -2,22 +2,59 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from adhesion.errors import InputError, nearest
 
-MAX_BYTES = 1_000_000
-MAX_ALIASES = 100
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_BYTES = 200_000
+MAX_NODES = 20_000
+"""Keys and values of a file, each alias counted as what it stands for."""
+MAX_DEPTH = 20
+MAX_MILLER = 9
 LEVEL_ORDER = ("smoke", "quick", "workstation", "production")
 
+Lines = dict[tuple[str, ...], int]
+"""Path of a key to its line in the file."""
+
+
+def _checked_name(value: str) -> str:
+    if not re.fullmatch(r"\w[\w.+-]{0,63}", value):
+        raise ValueError(f"{value[:70]!r} is no name: letters, digits and . _ + - only, at most 64")
+    return value
+
+
+def _checked_miller(value: tuple[int, int, int]) -> tuple[int, int, int]:
+    if value == (0, 0, 0):
+        raise ValueError("0, 0, 0 is no plane: give three integers that are not all 0")
+    if max(abs(i) for i in value) > MAX_MILLER:
+        raise ValueError(f"an index is above {MAX_MILLER}")
+    return value
+
+
 MaterialKind = Literal["metal", "layered", "compound"]
+Name = Annotated[str, AfterValidator(_checked_name)]
+Miller = Annotated[tuple[int, int, int], AfterValidator(_checked_miller)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -47,18 +84,9 @@ class MaterialSpec(Section):
 class SideSpec(Section):
     """One side of an interface."""
 
-    material: str = Field(description="Name in structures/ or under materials.")
-    miller: tuple[int, int, int] = Field(default=(0, 0, 1), description="Of the conventional cell.")
+    material: Name = Field(description="Name in structures/ or under materials.")
+    miller: Miller = Field(default=(0, 0, 1), description="Of the conventional cell.")
     termination: str | None = Field(default=None, description="Name shown by 'adhesion plan'.")
-
-    @field_validator("miller")
-    @classmethod
-    def _not_zero(cls, value: tuple[int, int, int]) -> tuple[int, int, int]:
-        if value == (0, 0, 0):
-            raise ValueError("is no plane; give three integers that are not all 0")
-        if max(abs(i) for i in value) > 9:
-            raise ValueError("has an index above 9")
-        return value
 
     @property
     def label(self) -> str:
@@ -150,6 +178,26 @@ class CalculatorSpec(Section):
     settings: dict[str, Any] = {}
     proxy: ProxySpec | None = None
 
+    @field_validator("settings")
+    @classmethod
+    def _plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        _refuse_what_is_not_plain(value)
+        return value
+
+
+def _refuse_what_is_not_plain(value: Any, key: str = "") -> None:
+    """Refuse what a recipe cannot hold: NaN, infinity, dates, bytes."""
+    if isinstance(value, dict):
+        for inner, one in value.items():
+            _refuse_what_is_not_plain(one, f"{key}.{inner}" if key else str(inner))
+    elif isinstance(value, list):
+        for one in value:
+            _refuse_what_is_not_plain(one, key)
+    elif not isinstance(value, str | int | float | None):
+        raise ValueError(f"{key} is neither text nor a number: {value!r}")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{key} is no finite number: {value}")
+
 
 class LayersSpec(Section):
     """Thickness of the slabs."""
@@ -210,6 +258,14 @@ class Level(Section):
         default={}, description="Settings that replace these where either side holds oxygen."
     )
 
+    @field_validator("with_oxygen")
+    @classmethod
+    def _settings_only(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for key in ("with_oxygen", "name"):
+            if key in value:
+                raise ValueError(f"{key!r} cannot stand here")
+        return value
+
     def for_elements(self, elements: set[str]) -> Level:
         """Resolve the settings for an interface made of these elements."""
         data = self.model_dump(exclude={"with_oxygen"})
@@ -221,18 +277,18 @@ class Level(Section):
 class Study(Section):
     """A study: interfaces, what they are compared with, and levels of theory."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+    name: Name
     title: str = ""
     interfaces: Annotated[list[InterfaceSpec], Field(min_length=1)]
-    materials: dict[str, MaterialSpec] = {}
-    surface_tensions: list[SurfaceTensionSpec] = [
-        SurfaceTensionSpec(name="paper"),
-        SurfaceTensionSpec(name="liquid Na", temperature_K=393.15),
-    ]
-    levels: dict[str, dict[str, Any]] = Field(
+    materials: dict[Name, MaterialSpec] = {}
+    surface_tensions: list[SurfaceTensionSpec] = Field(
+        default=[], description="Sodium's where every film is Na, none otherwise, if left out."
+    )
+    levels: dict[Name, dict[str, Any]] = Field(
         default={}, description="Changes to the built-in levels, or levels of your own."
     )
-    path: Path | None = Field(default=None, exclude=True)
+    _path: Path | None = PrivateAttr(None)
+    _lines: Lines = PrivateAttr({})
 
     @field_validator("interfaces")
     @classmethod
@@ -240,8 +296,18 @@ class Study(Section):
         labels = [i.label for i in value]
         for label in labels:
             if labels.count(label) > 1:
-                raise ValueError(f"{label} stands here twice")
+                raise ValueError(f"{label} stands here twice: give each a study of its own")
         return value
+
+    @model_validator(mode="after")
+    def _tensions_of_sodium(self) -> Study:
+        given = "surface_tensions" in self.model_fields_set
+        if not given and all(i.film.material == "Na" for i in self.interfaces):
+            self.surface_tensions = [
+                SurfaceTensionSpec(name="paper"),
+                SurfaceTensionSpec(name="liquid Na", temperature_K=393.15),
+            ]
+        return self
 
     def level(self, name: str) -> Level:
         """Return a level by name, with the study's changes.
@@ -252,19 +318,24 @@ class Study(Section):
             If no level has this name or the study's changes do not fit.
         """
         known = builtin_levels()
+        changes = self.levels.get(name, {})
         if name not in known and name not in self.levels:
             raise InputError(
                 f"unknown level {name!r}",
                 where=self.where,
                 hint=nearest(name, {*known, *self.levels}),
             )
-        data = merge(known.get(name, {}), self.levels.get(name, {}))
-        data = merge(data, {"name": name})
+        if "name" in changes:
+            raise InputError("unknown key 'name'", where=self.place("levels", name, "name"))
+        base = _without_foreign_settings(known.get(name, {}), changes)
+        at: tuple[str, ...] = ("levels", name)
         try:
-            level = Level.model_validate(data)
+            level = Level.model_validate(merge(merge(base, changes), {"name": name}))
+            at = (*at, "with_oxygen")
             level.for_elements({"O"})
         except ValidationError as error:
-            raise _refusal(error, self.where, {}, f"levels.{name}.", Level) from None
+            hint = "" if name in known else f"a level of your own? {nearest(name, known)}"
+            raise _refusal(error, self.where, self._lines, Level, at, hint) from None
         return level
 
     @property
@@ -275,7 +346,11 @@ class Study(Section):
     @property
     def where(self) -> str:
         """The file, for messages."""
-        return str(self.path) if self.path else self.name
+        return str(self._path) if self._path else self.name
+
+    def place(self, *keys: str) -> str:
+        """Where a key stands, for messages: file, line and the key with all above it."""
+        return _place(self.where, self._lines, keys)
 
     def select(self, only: list[str]) -> list[InterfaceSpec]:
         """Return the interfaces named, as 'Na/Pb' or 'Na(001)/Pb(001)'; all if none is named."""
@@ -323,8 +398,8 @@ def load_study(path: str | os.PathLike[str]) -> Study:
     try:
         study = Study.model_validate(data)
     except ValidationError as error:
-        raise _refusal(error, str(path), lines) from None
-    study.path = path
+        raise _refusal(error, str(path), lines, Study) from None
+    study._path, study._lines = path, lines
     for spec in study.materials.values():
         spec.cif = path.parent / spec.cif
     for interface in study.interfaces:
@@ -335,77 +410,123 @@ def load_study(path: str | os.PathLike[str]) -> Study:
     return study
 
 
-def load_yaml(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], int]]:
-    """Read a YAML mapping safely, with the line of each key."""
+def load_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
+    """Read a YAML mapping safely, with the line of each key.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, too large, no text, no YAML, no mapping, or has a key twice.
+    """
+    loader = yaml.SafeLoader(_read(path))
+    lines: Lines = {}
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"the file is larger than {MAX_BYTES} bytes", where=str(path))
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise InputError(
-            "no such file", where=str(path), hint="write one with: adhesion init"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot be read as text ({error})", where=str(path)) from None
-    try:
-        aliases = sum(isinstance(e, yaml.AliasEvent) for e in yaml.parse(text, yaml.SafeLoader))
-        if aliases > MAX_ALIASES:
-            raise InputError(f"more than {MAX_ALIASES} YAML aliases", where=str(path))
-        node = yaml.compose(text, yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        node = loader.get_single_node()
+        if node is not None:
+            _collect_lines(node, str(path), lines)
+        data = loader.construct_document(node) if node is not None else None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise InputError(f"is no YAML: {problem}", where=f"{path}{line}") from None
+    hint = "write one with: adhesion init"
     if data is None:
-        raise InputError("the file is empty", where=str(path), hint="write one with: adhesion init")
+        raise InputError("the file is empty", where=str(path), hint=hint)
     if not isinstance(data, dict):
-        raise InputError(
-            f"holds a {type(data).__name__} where a mapping of keys is wanted",
-            where=str(path),
-            hint="write one with: adhesion init",
-        )
-    lines: dict[tuple[str, ...], int] = {}
-    _collect_lines(node, (), lines, depth=0)
+        what = f"holds a {type(data).__name__} where a mapping of keys is wanted"
+        raise InputError(what, where=str(path), hint=hint)
     return data, lines
 
 
-def _collect_lines(
-    node: Any, at: tuple[str, ...], lines: dict[tuple[str, ...], int], depth: int
-) -> None:
-    if depth > 12:
-        return
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            inner = (*at, str(key.value))
-            lines[inner] = key.start_mark.line + 1
-            _collect_lines(value, inner, lines, depth + 1)
-    elif isinstance(node, yaml.SequenceNode):
-        for i, value in enumerate(node.value):
-            inner = (*at, str(i))
-            lines[inner] = value.start_mark.line + 1
-            _collect_lines(value, inner, lines, depth + 1)
+def _read(path: Path) -> str:
+    where = str(path)
+    try:
+        if path.is_dir():
+            raise InputError("is a folder, not a file", where=where)
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"the file is larger than {MAX_BYTES} bytes", where=where)
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        hint = "write one with: adhesion init"
+        raise InputError("no such file", where=where, hint=hint) from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read as text ({error})", where=where) from None
+    bad = yaml.SafeLoader.NON_PRINTABLE.search(text)
+    if bad:
+        line = text.count("\n", 0, bad.start()) + 1
+        raise InputError(f"is no text: it holds {bad.group()!r}", where=f"{where}, line {line}")
+    return text
+
+
+def _collect_lines(root: yaml.Node, where: str, lines: Lines) -> None:
+    """Note the line of each key; refuse keys that stand twice, and aliases that grow."""
+    stack: list[tuple[yaml.Node, tuple[str, ...]]] = [(root, ())]
+    for _ in range(MAX_NODES):
+        if not stack:
+            return
+        node, at = stack.pop()
+        if len(at) > MAX_DEPTH:
+            break
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                inner = (*at, str(key.value)[:80])
+                if inner in lines:
+                    raise InputError(
+                        f"the key {inner[-1]!r} stands here twice, first in line {lines[inner]}",
+                        where=f"{where}, line {key.start_mark.line + 1}, {'.'.join(inner)}",
+                        hint="keep one of them",
+                    )
+                lines[inner] = key.start_mark.line + 1
+                stack.append((value, inner))
+        elif isinstance(node, yaml.SequenceNode):
+            for i, value in enumerate(node.value):
+                inner = (*at, str(i))
+                lines[inner] = value.start_mark.line + 1
+                stack.append((value, inner))
+    raise InputError(
+        f"more than {MAX_NODES} values, or {MAX_DEPTH} levels of them",
+        where=where,
+        hint="write out what its aliases stand for, and leave out what is not needed",
+    )
+
+
+def _place(where: str, lines: Lines, keys: tuple[str, ...]) -> str:
+    """File, line and key; the line of the innermost key above it where it stands in no line."""
+    enough = min(2, len(keys))
+    line = next((lines[keys[:n]] for n in range(len(keys), enough - 1, -1) if keys[:n] in lines), 0)
+    return ", ".join([where, *([f"line {line}"] if line else []), *([".".join(keys)] * bool(keys))])
 
 
 def _refusal(
     error: ValidationError,
     where: str,
-    lines: dict[tuple[str, ...], int],
-    prefix: str = "",
-    model: type[BaseModel] = Study,
+    lines: Lines,
+    model: type[BaseModel],
+    at: tuple[str, ...] = (),
+    hint: str = "",
 ) -> InputError:
     """Turn pydantic's first complaint into one sentence with file, line and key."""
     first = error.errors()[0]
-    path = tuple(str(p) for p in first["loc"])
-    line = next((lines[path[:n]] for n in range(len(path), 0, -1) if path[:n] in lines), None)
-    key = prefix + ".".join(path)
-    place = f"{where}, line {line}, {key}" if line else f"{where}, {key}" if key else where
-    if first["type"] == "extra_forbidden":
-        known = _fields_at(model, path[:-1])
-        return InputError(f"unknown key {path[-1]!r}", where=place, hint=nearest(path[-1], known))
+    loc = [str(p) for p in first["loc"]]
+    # Branches of a union and marks of dictionary keys are no keys of the file.
+    path = tuple(p for p in loc if not re.search(r"[\[(]|^(constrained-)?(float|int|str)$", p))
+    value, context = first["input"], first.get("ctx", {})
     message = first["msg"].removeprefix("Value error, ")
-    return InputError(message[0].lower() + message[1:], where=place)
+    if first["type"] == "extra_forbidden":
+        message, hint = f"unknown key {path[-1]!r}", nearest(path[-1], _fields_at(model, path[:-1]))
+    elif first["type"] == "missing" and path[-1].isdigit():
+        path, message = path[:-1], "too few values"
+    elif first["type"] == "missing":
+        path, message = path[:-1], f"the key {path[-1]!r} is missing"
+    elif first["type"] == "literal_error":
+        known = re.findall(r"'([^']*)'", context["expected"])
+        message, hint = f"unknown word {value!r}", nearest(str(value), known)
+    elif first["type"] != "value_error" and isinstance(value, str | int | float | None):
+        message = f"{message}, not {str(value)[:40]!r}"
+    return InputError(
+        message[0].lower() + message[1:], where=_place(where, lines, (*at, *path)), hint=hint
+    )
 
 
 def _fields_at(model: type[BaseModel], path: tuple[str, ...]) -> set[str]:
@@ -420,18 +541,36 @@ def _fields_at(model: type[BaseModel], path: tuple[str, ...]) -> set[str]:
                 model = annotation
                 break
             stack.extend(getattr(annotation, "__args__", ()))
-    return {n for n in model.model_fields if n != "path"}
+    return set(model.model_fields) - ({"name"} if model is Level else set())
 
 
-def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Return base with changes laid over it, mapping by mapping."""
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return base with changes laid over it, mapping by mapping.
+
+    Another calculator takes the place of the whole entry: settings of one mean nothing to another.
+    """
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
-        merged[key] = (
-            merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-        )
+        anew = key == "calculator" and _other_calculator(old, value)
+        if isinstance(old, dict) and isinstance(value, dict) and not anew:
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = value
     return merged
+
+
+def _other_calculator(old: Any, new: Any) -> bool:
+    names = [str(c.get("name", "")).lower() for c in (old, new) if isinstance(c, dict)]
+    return len(names) == 2 and all(names) and names[0] != names[1]
+
+
+def _without_foreign_settings(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a level sets for oxides where the study changes the calculator."""
+    oxides = base.get("with_oxygen")
+    if oxides and _other_calculator(base.get("calculator"), changes.get("calculator")):
+        return {**base, "with_oxygen": {k: v for k, v in oxides.items() if k != "calculator"}}
+    return base
 
 
 class Machine(Section):
@@ -460,4 +599,4 @@ def load_machine(path: str | os.PathLike[str]) -> Machine:
     try:
         return Machine.model_validate(data)
     except ValidationError as error:
-        raise _refusal(error, str(path), lines, model=Machine) from None
+        raise _refusal(error, str(path), lines, Machine) from None

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ase.data import atomic_numbers
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from adhesion.errors import CalculationError, InputError, NotConvergedError, SetupError, nearest
 
@@ -41,12 +42,26 @@ class GpawSettings(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     ecut_eV: float = Field(gt=100, lt=3000, description="Plane-wave cutoff, eV.")
+    grid_A: float | None = Field(
+        default=None,
+        gt=0.02,
+        lt=0.5,
+        description="Real-space grid, Å; GPAW chooses one, too coarse for oxygen, if left out.",
+    )
     functional: str = "PBE"
     setups: dict[str, str] = Field(default={}, description="Element to PAW dataset variant.")
     width_eV: float = Field(default=0.1, gt=0, lt=2, description="Fermi-Dirac width, eV.")
     scf: Scheme = "plain"
     dipole: bool = Field(default=True, description="Dipole layer in the vacuum of a slab.")
     kpoints: tuple[int, int, int] = (1, 1, 1)
+
+    @field_validator("setups")
+    @classmethod
+    def _elements(cls, value: dict[str, str]) -> dict[str, str]:
+        for symbol in value:
+            if symbol not in atomic_numbers:
+                raise ValueError(f"{symbol!r} is no element")
+        return value
 
     @classmethod
     def read(
@@ -57,7 +72,19 @@ class GpawSettings(BaseModel):
         *,
         slab: bool,
     ) -> GpawSettings:
-        """Check the level's settings and fill in those of this cell."""
+        """Check the level's settings and fill in those of this cell.
+
+        Raises
+        ------
+        InputError
+            Naming the key that is unknown or does not fit.
+        """
+        if "kpoints" in settings:
+            raise InputError(
+                "the mesh follows from the cell and is not set here",
+                where="calculator.settings.kpoints",
+                hint="set kpoint_length_A of the level (k-points times cell length)",
+            )
         try:
             read = cls.model_validate({**settings, "kpoints": kpoints})
         except ValidationError as error:
@@ -69,7 +96,8 @@ class GpawSettings(BaseModel):
                     where="calculator.settings",
                     hint=nearest(key, set(cls.model_fields) - {"kpoints"}),
                 ) from None
-            raise InputError(first["msg"], where=f"calculator.settings.{key}") from None
+            message = first["msg"].removeprefix("Value error, ")
+            raise InputError(message, where=f"calculator.settings.{key}") from None
         read.dipole = read.dipole and slab
         read.setups = {e: v for e, v in sorted(read.setups.items()) if e in elements}
         return read
@@ -82,6 +110,8 @@ def check_gpaw(settings: dict[str, Any], elements: set[str]) -> None:
     ------
     SetupError
         Naming what is missing and the line that installs it.
+    InputError
+        If GPAW knows no such functional.
     """
     if importlib.util.find_spec("gpaw") is None:
         raise SetupError(
@@ -90,12 +120,15 @@ def check_gpaw(settings: dict[str, Any], elements: set[str]) -> None:
             hint="make install (or: pip install 'adhesion-workflows[gpaw]')",
         )
     from gpaw.setup_data import search_for_file
+    from gpaw.xc import XC
 
-    functional = settings["functional"]
-    names = {"revPBE": "PBE", "RPBE": "PBE"}
+    try:
+        datasets = XC(settings["functional"]).get_setup_name()
+    except NameError as error:
+        raise InputError(str(error), where="calculator.settings.functional") from None
     for element in sorted(elements):
         variant = settings["setups"].get(element)
-        file = ".".join(filter(None, [element, variant, names.get(functional, functional)]))
+        file = ".".join(filter(None, [element, variant, datasets]))
         try:
             search_for_file(file)
         except (FileNotFoundError, RuntimeError):
@@ -163,8 +196,10 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
         for scheme in schemes[schemes.index(self.scheme) :]:
             if scheme != self.scheme or self._gpaw is None:
                 self.scheme, self._gpaw = scheme, self._new(scheme)
+                system_changes = all_changes
             try:
-                self._evaluate(properties or ["energy"])
+                # Forces after an energy of the same atoms take no SCF of their own.
+                self._evaluate(properties or ["energy"], count=bool(system_changes))
             except KohnShamConvergenceError:
                 self.tries.append(f"{scheme}: not converged in {SCHEMES[scheme]['maxiter']}")
                 self.iterations += SCHEMES[scheme]["maxiter"]
@@ -176,7 +211,7 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
             where=str(self.folder / "gpaw.txt"),
         )
 
-    def _evaluate(self, properties: list[str]) -> None:
+    def _evaluate(self, properties: list[str], *, count: bool) -> None:
         gpaw, atoms = self._gpaw, self.atoms.copy()
         atoms.calc = gpaw
         try:
@@ -187,7 +222,8 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
                     f"atoms are too close to each other ({error})", hint="look at the structure"
                 ) from None
             raise
-        self.iterations += gpaw.get_number_of_iterations()
+        if count:
+            self.iterations += gpaw.get_number_of_iterations()
         self.results = {"energy": energy, "free_energy": atoms.get_potential_energy(True)}
         if "forces" in properties:
             self.results["forces"] = atoms.get_forces(apply_constraint=False)
@@ -199,6 +235,8 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
 
         s = self.settings
         keywords: dict[str, Any] = dict(SCHEMES[scheme])
+        if s.grid_A is not None:
+            keywords["h"] = s.grid_A
         if s.dipole:
             keywords["poissonsolver"] = {"dipolelayer": "xy"}
         return GPAW(

@@ -21,7 +21,7 @@ def load_class(path: str) -> type[Any]:
     module, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise InputError(f"cannot import {path!r} ({error})", where="calculator.name") from None
     if not (isinstance(found, type) and issubclass(found, BaseCalculator)):
         raise InputError(f"{path!r} is no ASE calculator class", where="calculator.name")

@@ -53,7 +53,8 @@ def maker_for(settings: dict[str, Any]) -> AseMaker:
     if name == "gpaw":
         return GpawMaker(calculator_kwargs={k: v for k, v in settings.items() if k != "name"})
     if name == "emt":
-        return EmtMaker(calculator_kwargs={"proxy": settings["proxy"]})
+        proxy = settings["proxy"]
+        return EmtMaker(calculator_kwargs={"proxy": proxy} if proxy else {})
     if "." in name:
         return ImportedMaker(path=name, calculator_kwargs=settings["settings"])
     return ForceFieldStaticMaker(

@@ -14,7 +14,12 @@ NUMERICAL = ("scf",)
 
 
 def resolve(
-    spec: CalculatorSpec, elements: Iterable[str], kpoints: tuple[int, int, int], *, slab: bool
+    spec: CalculatorSpec,
+    elements: Iterable[str],
+    kpoints: tuple[int, int, int],
+    *,
+    slab: bool,
+    partners: Iterable[str] = (),
 ) -> dict[str, Any]:
     """Return the settings with nothing left to choose, for one set of atoms.
 
@@ -23,11 +28,14 @@ def resolve(
     spec : CalculatorSpec
         Calculator of the level.
     elements : iterable of str
-        Elements of the whole interface, so that its three energies are alike.
+        Elements of what is computed; of the whole interface for a slab, so that the
+        three energies are alike.
     kpoints : tuple of int
         k-point mesh, Γ-centred where odd.
     slab : bool
         Whether the cell has vacuum along its third vector.
+    partners : iterable of str
+        Elements that it meets later: a bulk is a proxy where its interface is one.
 
     Raises
     ------
@@ -43,7 +51,7 @@ def resolve(
     if name == "emt":
         from adhesion.calculators.emt import emt_settings
 
-        return emt_settings(spec, set(elements))
+        return emt_settings(spec, {*elements, *partners})
     if spec.proxy is not None:
         raise InputError("a proxy needs the calculator emt", where="calculator.proxy")
     if "." in spec.name:
@@ -105,27 +113,32 @@ def _force_field(name: str) -> str:
 
 
 _FORCE_FIELD_PACKAGES = {
-    "chgnet": "chgnet",
-    "m3gnet": "matgl",
-    "mace": "mace",
-    "matpes": "matgl",
-    "sevennet": "sevenn",
-    "nequip": "nequip",
-    "mattersim": "mattersim",
-    "fairchem": "fairchem.core",
-    "gap": "quippy",
+    "allegro": ("allegro", "nequip-allegro"),
+    "chgnet": ("chgnet", "chgnet"),
+    "deepmd": ("deepmd", "deepmd-kit"),
+    "fairchem": ("fairchem.core", "fairchem-core"),
+    "gap": ("quippy", "quippy-ase"),
+    "m3gnet": ("matgl", "matgl"),
+    "mace": ("mace", "mace-torch"),
+    "matpes": ("matgl", "matgl"),
+    "mattersim": ("mattersim", "mattersim"),
+    "nep": ("calorine", "calorine"),
+    "nequip": ("nequip", "nequip"),
+    "sevennet": ("sevenn", "sevenn"),
+    "upet": ("upet", "upet"),
 }
+"""Start of a force field's name to the module it needs and the distribution that has it."""
 
 
 def _check_force_field(name: str) -> None:
     """Refuse rather than let atomate2 fall back to a model of another name."""
-    for start, package in _FORCE_FIELD_PACKAGES.items():
+    for start, (module, distribution) in _FORCE_FIELD_PACKAGES.items():
         if name.lower().startswith(start):
             try:
-                importlib.import_module(package)
+                importlib.import_module(module)
             except ImportError:
                 raise SetupError(
-                    f"the force field {name} needs the package {package.split('.')[0]}",
+                    f"the force field {name} needs the package {distribution}",
                     where="calculator.name",
-                    hint=f"pip install {package.split('.')[0]}",
+                    hint=f"pip install {distribution}",
                 ) from None

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from adhesion.errors import InputError
+from adhesion.errors import InputError, NoMatchError
 from adhesion.estimates import cpu_seconds
-from adhesion.matching import find_matches
+from adhesion.matching import common_cell, find_matches, nearest_misses, one_per_strain
 from adhesion.materials import Material, load_material
 from adhesion.planning import Plan
 from adhesion.slabs import build_slab, terminations, usable
 from adhesion.study import MaterialSpec
+
+MAX_AREA_A2 = 5000.0
 
 
 def plan_data(plans: list[Plan]) -> list[dict[str, Any]]:
@@ -21,6 +23,7 @@ def plan_data(plans: list[Plan]) -> list[dict[str, Any]]:
             **{k: v for k, v in plan.facts().items() if k not in ("label", "calculations")},
             "interface": plan.spec.label,
             "level": plan.level.name,
+            "cell_A": _cell(plan),
             "n_cells": plan.n_matches,
             "n_registries": len(plan.shifts),
             "kpoints": list(plan.kpoints),
@@ -42,6 +45,18 @@ def plan_data(plans: list[Plan]) -> list[dict[str, Any]]:
         }
         for plan in plans
     ]
+
+
+def _cell(plan: Plan) -> list[list[float]]:
+    """In-plane vectors of the common cell as rows, Å, shape (2, 2)."""
+    if plan.ready_made is not None:
+        return [list(vector[:2]) for vector in plan.ready_made[0].cell_A[:2]]
+    assert plan.film is not None
+    assert plan.substrate is not None
+    assert plan.match is not None
+    meshes = plan.film.termination.mesh_A, plan.substrate.termination.mesh_A
+    vectors: list[list[float]] = common_cell(plan.match, *meshes, plan.share).round(6).tolist()
+    return vectors
 
 
 def plan_text(plans: list[Plan]) -> str:
@@ -72,10 +87,18 @@ def _one(plan: Plan) -> str:
                  f"{min(plan.level.n_registries, len(plan.shifts))} computed at most")  # fmt: skip
     lines.append("  calculations")
     for role, recipe in plan.recipes.items():
-        estimate = cpu_seconds(plan, role)
-        cost = "" if estimate is None else f"about {_duration(estimate)} of CPU time"
-        lines.append(f"    {recipe.hash}  {role.replace('_', ' '):15} {cost}")
+        lines.append(f"    {recipe.hash}  {role.replace('_', ' '):15} {_cost(plan, role)}")
     return "\n".join(lines)
+
+
+def _cost(plan: Plan, role: str) -> str:
+    settings = plan.recipes[role].calculator
+    if not settings:
+        return "as given" if role.startswith("bulk") else "as cut"
+    estimate = cpu_seconds(plan, role)
+    if estimate is None:
+        return "seconds" if settings["name"] == "emt" else "no estimate"
+    return f"about {_duration(estimate)} of CPU time"
 
 
 def _pair(pair: tuple[float, float]) -> str:
@@ -107,11 +130,32 @@ def match_data(
     max_strain: float,
     substrate_share: float,
 ) -> list[dict[str, Any]]:
-    """Return the distinct common cells of two planes, ranked by area and strain."""
-    if not 0 < max_area_A2 <= 5000:
-        raise InputError("must lie between 0 and 5000 Å2", where="--max-area")
+    """Return the common cells of two planes, one of each multiples and strains, ranked by area.
+
+    Parameters
+    ----------
+    film, substrate : tuple
+        Material name or CIF file, and Miller indices.
+    max_area_A2 : float
+        Limit on the cell, Å2.
+    max_strain : float
+        Limit on the principal strains of both sides, as a fraction.
+    substrate_share : float
+        Part of the logarithmic strain that the substrate takes.
+
+    Raises
+    ------
+    InputError
+        If a crystal or a limit cannot be used.
+    NoMatchError
+        If there is none, with the nearest misses.
+    """
+    if not 0 < max_area_A2 <= MAX_AREA_A2:
+        raise InputError(f"must lie between 0 and {MAX_AREA_A2:g} Å2", where="--max-area")
     if not 0 < max_strain < 0.5:
         raise InputError("must lie between 0 and 0.5", where="--max-strain", hint="0.05 is 5 %")
+    if not 0 <= substrate_share <= 1:
+        raise InputError("must lie between 0 and 1", where="--substrate-share")
     meshes, sizes = [], []
     for name, miller in (film, substrate):
         material = material_or_cif(name)
@@ -120,13 +164,15 @@ def match_data(
         meshes.append(face.mesh_A)
         slab = build_slab(material, face, 1, ((face.cell_multiple, 0), (0, 1)))
         sizes.append(len(slab) / face.cell_multiple)
-    found = find_matches(
-        *meshes,
-        max_area_A2=max_area_A2,
-        max_film_strain=max_strain,
-        max_substrate_strain=max_strain,
-        substrate_share=substrate_share,
-    )
+    limits: dict[str, Any] = {
+        "max_area_A2": max_area_A2,
+        "max_film_strain": max_strain,
+        "max_substrate_strain": max_strain,
+        "substrate_share": substrate_share,
+    }
+    found = one_per_strain(find_matches(*meshes, **limits))
+    if not found:
+        raise _no_cell(meshes, limits)
     return [
         {
             "area_A2": round(m.area_A2, 4),
@@ -142,10 +188,26 @@ def match_data(
     ]
 
 
+def _no_cell(meshes: list[Any], limits: dict[str, Any]) -> NoMatchError:
+    """Make the error with the nearest misses and the options that admit them."""
+    hints = []
+    for miss in nearest_misses(*meshes, **limits):
+        values: dict[str, float] = {}
+        for key, value in miss.settings.items():
+            option = "--max-area" if key == "max_area_A2" else "--max-strain"
+            values[option] = max(value, values.get(option, 0.0))
+        options = " ".join(f"{option} {value:g}" for option, value in values.items())
+        strain = max(miss.film_strain, miss.substrate_strain)
+        hints.append(f"{options} ({strain:.2%} at {miss.match.area_A2:.1f} Å2)")
+    return NoMatchError(
+        f"no common cell up to {limits['max_area_A2']:g} Å2 with strains up to "
+        f"{limits['max_film_strain']:.2%}",
+        hint=", or ".join(hints) or "nothing lies near; try another plane",
+    )
+
+
 def match_text(rows: list[dict[str, Any]]) -> str:
     """Return the cells as a table."""
-    if not rows:
-        return "no common cell within the limits: raise --max-area or --max-strain"
     lines = [
         f"{'area Å2':>9} {'film':>5} {'substrate':>9} {'strain %':>16} {'twist °':>8} {'atoms':>6}"
     ]

@@ -56,7 +56,7 @@ class Watch:
         if event.kind == "started":
             self._tasks[event.hash] = self._progress.add_task(event.label, total=None, last="")
             if not self._console.is_terminal:
-                self._console.print(f"started   {event.label}", highlight=False)
+                self._say(f"started   {event.label}")
         elif event.kind == "progress" and event.hash in self._tasks:
             self._progress.update(self._tasks[event.hash], last=event.message[:60], advance=1)
         elif event.kind != "progress":
@@ -64,7 +64,7 @@ class Watch:
                 self._progress.remove_task(self._tasks.pop(event.hash))
             where = f" ({event.source})" if event.source else ""
             talk = f": {event.message}" if event.message else ""
-            self._console.print(f"{event.kind:9} {event.label}{where}{talk}", highlight=False)
+            self._say(f"{event.kind:9} {event.label}{where}{talk}")
             if event.kind in ("finished", "reused"):
                 self._finish(event.hash)
 
@@ -85,7 +85,9 @@ class Watch:
                     if value is not None
                 ]
                 proxy = " (proxy: no number)" if row.proxy else ""
-                self._console.print(
-                    f"row       {label}: {', '.join(found) or row.status} J/m2{proxy}",
-                    highlight=False,
-                )
+                numbers = f"{', '.join(found)} J/m2{proxy}" if found else row.status
+                self._say(f"row       {label}: {numbers}")
+
+    def _say(self, text: str) -> None:
+        """Print one line as it is: labels and messages are no markup, and are not wrapped."""
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
