@@ -9,6 +9,10 @@ STUDY := configs/studies/na_anode.yaml
 LIVE := adhesion-live
 
 export OMP_NUM_THREADS := 1
+# For what is built as well as for what is installed.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export GPAW_CONFIG := $(CURDIR)/scripts/siteconfig.py
 
 .PHONY: install table test lint structures clean
 
@@ -18,8 +22,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/system-packages.sh scripts/site
 	sh scripts/system-packages.sh
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt pip wheel
-	GPAW_CONFIG=$(CURDIR)/scripts/siteconfig.py $(BIN)/pip install --quiet --constraint constraints.txt --editable '.[gpaw,dev]'
+	$(BIN)/pip install --quiet --editable '.[gpaw,dev]'
 	touch $(STAMP)
 
 table: $(STAMP)

@@ -8,6 +8,7 @@ for file in /usr/include/xc.h /usr/include/*/openblas-pthread/cblas.h; do
     [ -e "$file" ] || missing=yes
 done
 command -v g++ >/dev/null 2>&1 || missing=yes
+python3 -c 'import ensurepip' >/dev/null 2>&1 || missing=yes
 [ -n "${missing:-}" ] || exit 0
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

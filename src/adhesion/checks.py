@@ -61,8 +61,11 @@ def environment(store: Path) -> list[Line]:
 
 
 def _gpaw_lines() -> list[Line]:
-    import gpaw
-
+    try:
+        import gpaw
+    except ImportError as error:
+        what = f"GPAW is installed but cannot start: {error}"
+        return [Line(what, good=False, fix="make install", needed=False)]
     lines = [Line(f"gpaw {metadata.version('gpaw')}", good=True)]
     folders = [str(p) for p in gpaw.setup_paths if Path(p).is_dir()]
     lines.append(
@@ -198,6 +201,8 @@ def _place(error: InputError, study: Study, spec: InterfaceSpec, level: str) -> 
     at = ("interfaces", str(study.interfaces.index(spec)))
     if error.where.startswith("calculator"):
         return study.place("levels", level, *error.where.split("."))
+    if error.where.startswith("materials."):
+        return study.place(*error.where.split("."))
     if spec.structure is not None:
         return study.place(*at, "film_atoms" if "film_atoms" in error.what else "structure")
     for name, side in (("film", spec.film), ("substrate", spec.substrate)):
@@ -213,7 +218,8 @@ def _place(error: InputError, study: Study, spec: InterfaceSpec, level: str) -> 
 
 
 def _placed(error: AdhesionError, place: str) -> AdhesionError:
-    """Return the same error with its place in the study, and its own where it adds to it."""
-    own = error.where if not error.where.startswith("calculator") else ""
+    """Return the same error with its place in the study, and its own where it says more."""
+    known = error.where.startswith(("calculator", "materials.", "surface_tensions"))
+    own = "" if known or error.where.endswith(", termination") else error.where
     where = ": ".join(filter(None, [place, own]))
     return type(error)(error.what, where=where, hint=error.hint)

@@ -111,11 +111,12 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show cells, strains, terminations and calculations; costs nothing."""
+    loaded = _load(study)
+
     from adhesion.checks import planned
     from adhesion.report.plans import plan_data, plan_text
-    from adhesion.study import load_study
 
-    plans = planned(load_study(study), level, only)
+    plans = planned(loaded, level, only)
     typer.echo(json.dumps(plan_data(plans), indent=1) if as_json else plan_text(plans))
 
 
@@ -157,11 +158,13 @@ def run(
     allow_calculator: Allow = None,
 ) -> None:
     """Compute a study on this machine; what is finished is never repeated."""
-    from adhesion.checks import must_be_computable, must_be_writable, planned, tensions
-    from adhesion.study import Machine, load_machine, load_study
+    from adhesion.study import Machine, load_machine
 
-    loaded = load_study(study)
+    loaded = _load(study)
     here = load_machine(machine) if machine else Machine()
+
+    from adhesion.checks import must_be_computable, must_be_writable, planned, tensions
+
     surface_tensions = tensions(loaded)
     plans = planned(loaded, level, only)
     must_be_computable(loaded, plans, {*here.allow_calculators, *(allow_calculator or ())})
@@ -203,13 +206,11 @@ def report(
     figure: Annotated[Path | None, typer.Option(help="PNG or PDF to draw.")] = None,
 ) -> None:
     """Print the table of a study from store and archive; computes nothing."""
-    from adhesion.study import load_study
-
     if format not in FORMATS:
         raise InputError(
             f"unknown format {format!r}", where="--format", hint=nearest(format, FORMATS)
         )
-    loaded = load_study(study)
+    loaded = _load(study)
     say(f"results in {store.absolute()}")
     rows = _report_rows(loaded, level, only, store)
     _print([_with_advice(row, loaded, store) for row in rows], loaded, format, output)
@@ -234,13 +235,13 @@ def verify(
     tolerance: Annotated[float, typer.Option(help="Largest difference of W, J/m2.")] = 0.001,
 ) -> None:
     """Compute archived calculations again and compare."""
-    from adhesion.checks import must_be_computable, must_be_writable, planned
-    from adhesion.study import load_study
-    from adhesion.verification import verify_archive
-
     if not 0 <= tolerance < math.inf:
         raise InputError("must be 0 or more, J/m2", where="--tolerance")
-    loaded = load_study(study)
+    loaded = _load(study)
+
+    from adhesion.checks import must_be_computable, must_be_writable, planned
+    from adhesion.verification import verify_archive
+
     must_be_computable(loaded, planned(loaded, level, only), set())
     must_be_writable(store)
     lines = verify_archive(
@@ -251,6 +252,13 @@ def verify(
         typer.echo(line.text)
     if not all(line.good for line in lines):
         raise typer.Exit(EXIT_FAILED)
+
+
+def _load(path: Path) -> Study:
+    """Read a study before what takes long is imported: a typo is told at once."""
+    from adhesion.study import load_study
+
+    return load_study(path)
 
 
 def _miller(text: str, option: str) -> tuple[int, int, int]:

@@ -31,16 +31,18 @@ CELL_TOLERANCE_A = 1e-3
 def maker_identity(maker: Any) -> dict[str, Any]:
     """Return what a recipe says of a maker in place of the level's calculator.
 
-    Name (its import path), functional (one of its keywords, else its class) and all
-    its settings.
+    Name (its import path, or the force field's), functional (one of its keywords, else
+    its class) and all its settings.
     """
     settings = asdict(maker) if is_dataclass(maker) and not isinstance(maker, type) else {}
+    settings = jsanitize(settings, strict=True, enum_values=True)
     keywords = settings.get("calculator_kwargs") or {}
+    path = f"{type(maker).__module__}.{type(maker).__qualname__}"
     return {
-        "name": f"{type(maker).__module__}.{type(maker).__qualname__}",
+        "name": str(settings.get("force_field_name", path)),
         "functional": str(keywords.get("functional", type(maker).__name__)),
         "proxy": keywords.get("proxy"),
-        "settings": jsanitize(settings, strict=True, enum_values=True),
+        "settings": settings,
     }
 
 
@@ -75,15 +77,13 @@ def external_plan(plan: Plan, static_maker: Maker, relax_maker: Maker | None) ->
 def external_jobs(plan: Plan, static_maker: Maker, relax_maker: Maker | None) -> dict[str, Any]:
     """Return the jobs of a plan of `external_plan` by role; the last is 'curve'.
 
-    Registries are chosen on the slabs as cut; gaps are counted from where the relaxed
-    slabs touch, and there are n_gaps of them, bracketed or not (the row says which).
+    Registries are chosen on the slabs as cut. There are n_gaps gaps, the second where the
+    relaxed slabs touch, whether they bracket the lowest energy or not; the row says if not.
     """
     slabs = _slabs(plan)
     gap = plan.ready_made[2] if plan.ready_made else None
     made: dict[str, Any] = {}
-    structures: dict[str, Any] = {
-        s: AseAtomsAdaptor.get_structure(a) for s, a in slabs.items()
-    }
+    structures: dict[str, Any] = {s: AseAtomsAdaptor.get_structure(a) for s, a in slabs.items()}
     if relax_maker is not None:
         for side in SIDES:
             made[f"relax_{side}"] = _named(
@@ -95,7 +95,7 @@ def external_jobs(plan: Plan, static_maker: Maker, relax_maker: Maker | None) ->
         **structures,
         cell_A=np.asarray(slabs["film"].cell[:2, :2]).tolist(),
         shifts=_registries(slabs, plan.shifts, parameters["n_registries"]),
-        steps_A=[round(i * parameters["gap_step_A"], 6) for i in range(parameters["n_gaps"])],
+        steps_A=_steps(parameters["n_gaps"], parameters["gap_step_A"]),
         vacuum_A=parameters["vacuum_A"],
         gap_A=gap,
     )
@@ -116,7 +116,14 @@ def external_jobs(plan: Plan, static_maker: Maker, relax_maker: Maker | None) ->
         relaxed=relax_maker is not None,
     )
     made["curve"].set_uuid(plan.recipes["curve"].hash)
+    _named(made["stack"], f"{plan.spec.label} stacked")
+    _named(made["curve"], f"{plan.spec.label} curve")
     return made
+
+
+def _steps(n_gaps: int, step_A: float) -> list[float]:
+    """Gaps beyond touching; from three on, one is closer."""
+    return [round((i - (n_gaps > 2)) * step_A, 6) for i in range(n_gaps)]
 
 
 def _named(made: Job | Flow, name: str) -> Job | Flow:

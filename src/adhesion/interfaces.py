@@ -57,7 +57,7 @@ class Interface:
 
 def cell_area(cell: Any) -> float:
     """Area spanned by the first two cell vectors, Å2."""
-    a, b = np.asarray(cell, float)[:2]
+    a, b = (np.append(v, 0.0)[:3] for v in np.asarray(cell, float)[:2])
     return float(np.linalg.norm(np.cross(a, b)))
 
 

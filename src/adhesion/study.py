@@ -128,7 +128,7 @@ class InterfaceSpec(Section):
     @field_validator("film", "substrate", mode="before")
     @classmethod
     def _from_name(cls, value: Any) -> Any:
-        return {"material": value} if isinstance(value, str) else value
+        return value if isinstance(value, dict | SideSpec) else {"material": value}
 
     @model_validator(mode="after")
     def _ready_made(self) -> InterfaceSpec:
@@ -498,6 +498,19 @@ def _place(where: str, lines: Lines, keys: tuple[str, ...]) -> str:
     return ", ".join([where, *([f"line {line}"] if line else []), *([".".join(keys)] * bool(keys))])
 
 
+_WANTED = {
+    **dict.fromkeys(("string_type", "invalid_key", "path_type"), "text (put it in quotes)"),
+    **dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "a whole number"),
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(("list_type", "tuple_type"), "a list, as [0, 0, 1]"),
+    **dict.fromkeys(("dict_type", "model_type"), "a mapping of keys"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    "finite_number": "a finite number",
+    "too_short": "a list of one or more",
+}
+"""Pydantic's errors of type, in the words of a study file."""
+
+
 def _refusal(
     error: ValidationError,
     where: str,
@@ -522,11 +535,11 @@ def _refusal(
     elif first["type"] == "literal_error":
         known = re.findall(r"'([^']*)'", context["expected"])
         message, hint = f"unknown word {value!r}", nearest(str(value), known)
-    elif first["type"] != "value_error" and isinstance(value, str | int | float | None):
-        message = f"{message}, not {str(value)[:40]!r}"
-    return InputError(
-        message[0].lower() + message[1:], where=_place(where, lines, (*at, *path)), hint=hint
-    )
+    elif first["type"] in _WANTED:
+        message = f"should be {_WANTED[first['type']]}, not {str(value)[:40]}"
+    elif first["type"] != "value_error":
+        message = f"{message[0].lower()}{message[1:]}, not {str(value)[:40]}"
+    return InputError(message, where=_place(where, lines, (*at, *path)), hint=hint)
 
 
 def _fields_at(model: type[BaseModel], path: tuple[str, ...]) -> set[str]:

@@ -88,7 +88,8 @@ class GpawSettings(BaseModel):
         try:
             read = cls.model_validate({**settings, "kpoints": kpoints})
         except ValidationError as error:
-            first = error.errors()[0]
+            # A misspelt key is also a missing one: the misspelling says more.
+            first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
             key = ".".join(str(p) for p in first["loc"])
             if first["type"] == "extra_forbidden":
                 raise InputError(
@@ -263,6 +264,8 @@ class _Log:
         self.closed = False
 
     def write(self, text: str) -> int:
+        if self._file.closed:  # GPAW's last words, at the end of the process
+            return 0
         self._line += text
         while "\n" in self._line:
             line, self._line = self._line.split("\n", 1)

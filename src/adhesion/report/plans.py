@@ -150,12 +150,7 @@ def match_data(
     NoMatchError
         If there is none, with the nearest misses.
     """
-    if not 0 < max_area_A2 <= MAX_AREA_A2:
-        raise InputError(f"must lie between 0 and {MAX_AREA_A2:g} Å2", where="--max-area")
-    if not 0 < max_strain < 0.5:
-        raise InputError("must lie between 0 and 0.5", where="--max-strain", hint="0.05 is 5 %")
-    if not 0 <= substrate_share <= 1:
-        raise InputError("must lie between 0 and 1", where="--substrate-share")
+    _check_limits(max_area_A2, max_strain, substrate_share)
     meshes, sizes = [], []
     for name, miller in (film, substrate):
         material = material_or_cif(name)
@@ -186,6 +181,15 @@ def match_data(
         }
         for m in found
     ]
+
+
+def _check_limits(max_area_A2: float, max_strain: float, substrate_share: float) -> None:
+    if not 0 < max_area_A2 <= MAX_AREA_A2:
+        raise InputError(f"must lie between 0 and {MAX_AREA_A2:g} Å2", where="--max-area")
+    if not 0 < max_strain < 0.5:
+        raise InputError("must lie between 0 and 0.5", where="--max-strain", hint="0.05 is 5 %")
+    if not 0 <= substrate_share <= 1:
+        raise InputError("must lie between 0 and 1", where="--substrate-share")
 
 
 def _no_cell(meshes: list[Any], limits: dict[str, Any]) -> NoMatchError:
