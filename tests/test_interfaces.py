@@ -15,6 +15,7 @@ from adhesion.errors import InputError
 from adhesion.interfaces import (
     cell_area,
     contact_gap,
+    deepest_first,
     from_file,
     registries,
     stack,
@@ -75,6 +76,23 @@ def test_nearest_pair_touches_exactly(sides, fraction):
     assert nearness(touching) == pytest.approx(fraction, abs=1e-6)
     apart = stack(low, high, gap_A=gap + 0.2, registry=shift, height_A=60)
     assert nearness(apart) > fraction
+
+
+@given(pair(), st.integers(-3, 3), st.integers(-3, 3))
+@settings(max_examples=40, deadline=None)
+def test_shift_by_a_lattice_vector_changes_nothing(sides, i, j):
+    low, high, (x, y) = sides
+    try:
+        gap = contact_gap(low, high, (x, y), 1.2)
+    except InputError:
+        return
+    assert contact_gap(low, high, (x + i, y + j), 1.2) == pytest.approx(gap, abs=1e-6)
+
+
+def test_deepest_registry_comes_first_and_equal_ones_once():
+    layer = fcc100("Al", (1, 1, 1), a=4.0, vacuum=5)
+    shifts = [(0.0, 0.0), (0.5, 0.0), (0.0, 0.5), (0.5, 0.5), (0.25, 0.25), (0.75, 0.75)]
+    assert deepest_first(layer, layer, shifts) == [(0.5, 0.5), (0.5, 0.0), (0.25, 0.25), (0.0, 0.0)]
 
 
 @given(pair(), st.floats(2, 12))

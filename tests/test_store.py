@@ -14,8 +14,8 @@ from jobflow import JobStore
 from maggma.stores import MemoryStore
 from monty.json import MontyDecoder
 
-from adhesion.errors import CalculationError, DamagedFileError, SetupError
-from adhesion.store import FolderStore, Results, hold, land, open_store
+from adhesion.errors import CalculationError, DamagedFileError, InputError, SetupError
+from adhesion.store import FolderStore, Results, configured_store, hold, land, open_store
 from noop_jobs import document
 
 
@@ -241,3 +241,31 @@ def test_an_error_inside_is_not_taken_for_a_lock(tmp_path):
         raise BlockingIOError
     with hold(tmp_path):
         pass
+
+
+def test_a_jobstore_of_a_jobflow_settings_file_takes_the_folders_place(tmp_path):
+    file = tmp_path / "jobflow.yaml"
+    file.write_text(
+        "JOB_STORE:\n  docs_store:\n    type: JSONStore\n    read_only: false\n"
+        f"    paths: {tmp_path / 'store.json'}\n"
+    )
+    made = document("Na", energy_eV=1.0)
+    Results(configured_store(file)).add(made)
+    found = Results(configured_store(file)).finished(made.hash)
+    assert found is not None
+    assert found.document == made
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("JOB_STORE:\n  docs_store:\n    type: MemoryStore\n", "forgets all results"),
+        ("JOB_STORE:\n  docs_store:\n    type: MongoStre\n", "unknown store type 'MongoStre'"),
+        ("JOB_STORE: 3\n", "names no store"),
+    ],
+)
+def test_a_settings_file_without_a_lasting_store_is_refused(tmp_path, text, said):
+    file = tmp_path / "jobflow.yaml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=said):
+        configured_store(file)

@@ -48,6 +48,10 @@ AnyLevel = Annotated[
 ]
 Only = Annotated[list[str] | None, typer.Option(help="Only this interface, as Na/Pb; repeatable.")]
 StoreFolder = Annotated[Path, typer.Option("--store", help="Folder of the results.")]
+JobStoreFile = Annotated[
+    Path | None,
+    typer.Option("--jobstore", help="jobflow settings file; its JobStore keeps the results."),
+]
 MachineFile = Annotated[Path | None, typer.Option(help="Machine file (YAML).")]
 Allow = Annotated[
     list[str] | None,
@@ -153,6 +157,7 @@ def run(
     only: Only = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Calculations side by side.")] = None,
     store: StoreFolder = STORE,
+    jobstore: JobStoreFile = None,
     fresh: Annotated[bool, typer.Option(help="Look at no earlier result.")] = False,
     machine: MachineFile = None,
     allow_calculator: Allow = None,
@@ -169,8 +174,8 @@ def run(
     plans = planned(loaded, level, only)
     must_be_computable(loaded, plans, {*here.allow_calculators, *(allow_calculator or ())})
     must_be_writable(store)
-    results = _results(store)
-    say(f"results in {store.absolute()}")
+    results = _results(store, jobstore)
+    say(f"results in {jobstore or store.absolute()}")
 
     from adhesion.flows import StudyMaker
     from adhesion.report.progress import Watch
@@ -201,6 +206,7 @@ def report(
     level: AnyLevel = None,
     only: Only = None,
     store: StoreFolder = STORE,
+    jobstore: JobStoreFile = None,
     format: Annotated[str, typer.Option(help=", ".join(FORMATS))] = "table",
     output: Annotated[Path | None, typer.Option(help="File to write.")] = None,
     figure: Annotated[Path | None, typer.Option(help="PNG or PDF to draw.")] = None,
@@ -211,8 +217,8 @@ def report(
             f"unknown format {format!r}", where="--format", hint=nearest(format, FORMATS)
         )
     loaded = _load(study)
-    say(f"results in {store.absolute()}")
-    rows = _report_rows(loaded, level, only, store)
+    say(f"results in {jobstore or store.absolute()}")
+    rows = _report_rows(loaded, level, only, store, _results(store, jobstore))
     _print([_with_advice(row, loaded, store) for row in rows], loaded, format, output)
     if figure is not None:
         from adhesion.report.figures import adhesion_figure
@@ -283,12 +289,13 @@ def _data(*parts: str) -> Path:
     return data_path(*parts)
 
 
-def _results(store: Path) -> Results:
-    from adhesion.store import Results, open_store
+def _results(store: Path, jobstore: Path | None = None) -> Results:
+    from adhesion.store import Results, configured_store, open_store
 
     if store.exists() and not store.is_dir():
         raise InputError("is a file, not a folder of results", where=f"--store {store}")
-    return Results(open_store(store), _data("results"))
+    opened = configured_store(jobstore) if jobstore else open_store(store)
+    return Results(opened, _data("results"))
 
 
 def _rows(
@@ -301,13 +308,12 @@ def _rows(
 
 
 def _report_rows(
-    study: Study, level: str | None, only: list[str] | None, store: Path
+    study: Study, level: str | None, only: list[str] | None, store: Path, results: Results
 ) -> list[AdhesionRow]:
     """Rows at one level, or each interface at the highest level it has."""
     from adhesion.checks import planned, tensions
     from adhesion.rows import choose_level
 
-    results = _results(store)
     surface_tensions = tensions(study)
     if level is not None:
         return _rows(planned(study, level, only), results, store, surface_tensions)

@@ -18,7 +18,7 @@ from pymatgen.core import Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 
 from adhesion.errors import CalculationError, InputError
-from adhesion.interfaces import cell_area, contact_gap, stack, strained
+from adhesion.interfaces import cell_area, contact_gap, deepest_first, stack, strained
 from adhesion.jobs import common_slab, versions
 from adhesion.planning import Plan
 from adhesion.schemas import CurveDocument, CurvePoint, Energy, Geometry, Recipe
@@ -94,7 +94,9 @@ def external_jobs(plan: Plan, static_maker: Maker, relax_maker: Maker | None) ->
     made["stack"] = stacked(
         **structures,
         cell_A=np.asarray(slabs["film"].cell[:2, :2]).tolist(),
-        shifts=_registries(slabs, plan.shifts, parameters["n_registries"]),
+        shifts=deepest_first(slabs["substrate"], slabs["film"], plan.shifts)[
+            : parameters["n_registries"]
+        ],
         steps_A=_steps(parameters["n_gaps"], parameters["gap_step_A"]),
         vacuum_A=parameters["vacuum_A"],
         gap_A=gap,
@@ -144,17 +146,6 @@ def _slabs(plan: Plan) -> dict[str, Atoms]:
         slabs[side] = common_slab(parameters, materials)
         slabs[side].center(vacuum=parameters["vacuum_A"] / 2, axis=2)
     return slabs
-
-
-def _registries(
-    slabs: dict[str, Atoms], shifts: list[tuple[float, float]], number: int
-) -> list[tuple[float, float]]:
-    """Deepest contact first, equivalent ones once."""
-    chosen: dict[float, tuple[float, float]] = {}
-    for shift in shifts:
-        gap = contact_gap(slabs["substrate"], slabs["film"], shift)
-        chosen.setdefault(round(gap, 2), shift)
-    return [chosen[gap] for gap in sorted(chosen)][:number]
 
 
 @job

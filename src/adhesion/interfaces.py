@@ -127,6 +127,17 @@ def contact_gap(
     return float(touching.max())
 
 
+def deepest_first(
+    substrate: Atoms, film: Atoms, shifts: list[tuple[float, float]]
+) -> list[tuple[float, float]]:
+    """Order registries by their contact gap, smallest first; of equal ones (0.01 Å) the first."""
+    chosen: dict[float, tuple[float, float]] = {}
+    for shift in shifts:
+        gap = round(contact_gap(substrate, film, shift), 3)
+        chosen.setdefault(round(gap, 2), shift)
+    return [chosen[gap] for gap in sorted(chosen)]
+
+
 def stack(
     substrate: Atoms,
     film: Atoms,

@@ -29,7 +29,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from adhesion.energetics import next_gap
 from adhesion.errors import CalculationError, DamagedFileError, NotConvergedError
 from adhesion.files import read_json, write_json
-from adhesion.interfaces import Interface, contact_gap, stack, strained
+from adhesion.interfaces import Interface, contact_gap, deepest_first, stack, strained
 from adhesion.matching import shared_cell
 from adhesion.materials import Material
 from adhesion.schemas import (
@@ -505,7 +505,10 @@ class BindingCurveMaker(_CalculationMaker):
         run = _Curve(self, Recipe.model_validate(recipe), film_slab, substrate_slab, gap_A)
         try:
             run.slabs()
-            for shift in run.registries([(float(x), float(y)) for x, y in shifts]):
+            shifts = deepest_first(
+                run.substrate, run.film, [(float(x), float(y)) for x, y in shifts]
+            )
+            for shift in shifts[: run.recipe.parameters["n_registries"]]:
                 run.scan(shift)
         except NotConvergedError as error:
             return run.document(status="unconverged", reason=str(error))
@@ -566,14 +569,6 @@ class _Curve:
             )
             self.workspace.progress(f"{name}: {self.energies[name].energy_eV:.4f} eV")
         return self.energies[name]
-
-    def registries(self, shifts: list[tuple[float, float]]) -> list[tuple[float, float]]:
-        """Return those to compute: deepest contact first, equivalent ones once."""
-        chosen: dict[float, tuple[float, float]] = {}
-        for shift in shifts:
-            chosen.setdefault(round(self.touching(shift), 2), shift)
-        best = [chosen[gap] for gap in sorted(chosen)]
-        return best[: self.recipe.parameters["n_registries"]]
 
     def scan(self, shift: tuple[float, float]) -> None:
         """Add gaps until the lowest energy is bracketed and the wanted number is there."""

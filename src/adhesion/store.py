@@ -26,9 +26,16 @@ from maggma.stores import MemoryStore
 from monty.json import jsanitize
 from pydantic import ValidationError
 
-from adhesion.errors import AdhesionError, CalculationError, DamagedFileError, SetupError
+from adhesion.errors import (
+    AdhesionError,
+    CalculationError,
+    DamagedFileError,
+    InputError,
+    SetupError,
+)
 from adhesion.files import read_json, write_json
 from adhesion.schemas import CalculationDocument, parse_document
+from adhesion.study import load_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -263,6 +270,46 @@ def open_store(folder: Path) -> JobStore:
     """
     store = JobStore(FolderStore(folder / RESULTS))
     store.connect()
+    return store
+
+
+def configured_store(path: Path) -> JobStore:
+    """Return the JobStore that a jobflow settings file names, connected.
+
+    Raises
+    ------
+    InputError
+        If the file names no store that lasts.
+    SetupError
+        If the store cannot be reached.
+    """
+    data, _ = load_yaml(path)
+    spec = data.get("JOB_STORE")
+    docs = spec.get("docs_store") if isinstance(spec, dict) else None
+    if not isinstance(spec, dict) or not isinstance(docs, dict) or "type" not in docs:
+        raise InputError(
+            "names no store",
+            where=f"{path}, JOB_STORE.docs_store.type",
+            hint="see jobflow's settings",
+        )
+    if docs["type"] == "MemoryStore":
+        raise InputError(
+            "a MemoryStore forgets all results at the end",
+            where=f"{path}, JOB_STORE.docs_store.type",
+            hint="name another store, or leave out --jobstore",
+        )
+    try:
+        store = JobStore.from_dict_spec(spec)
+        store.connect()
+        store.count()
+    except KeyError as error:
+        raise InputError(
+            f"unknown store type {error.args[0]!r}", where=f"{path}, JOB_STORE.docs_store.type"
+        ) from None
+    except Exception as error:  # any store raises what it likes
+        raise SetupError(
+            f"the store cannot be used ({type(error).__name__}: {error})", where=str(path)
+        ) from None
     return store
 
 

@@ -23,6 +23,7 @@ def plan_data(plans: list[Plan]) -> list[dict[str, Any]]:
             **{k: v for k, v in plan.facts().items() if k not in ("label", "calculations")},
             "interface": plan.spec.label,
             "level": plan.level.name,
+            "level_settings": plan.level.model_dump(mode="json", exclude={"with_oxygen"}),
             "cell_A": _cell(plan),
             "n_cells": plan.n_matches,
             "n_registries": len(plan.shifts),
