@@ -179,8 +179,9 @@ def choose_level(rows_by_level: Mapping[str, list[AdhesionRow]]) -> list[Adhesio
     """Choose one row for each interface: the highest level at which it is done.
 
     Levels rank smoke < levels of the study's own < quick < workstation < production, the other
-    way round where nothing was computed. A row that is not done comes after any that is; a number of a proxy after everything else, and
-    it is left out where the interface has another row and any interface has a real number.
+    way round where nothing was computed. A row that is not done comes after any that is; a
+    number of a proxy after everything else, and it is left out where the interface has another
+    row and any interface has a real number.
 
     Parameters
     ----------
