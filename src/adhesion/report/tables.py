@@ -218,14 +218,16 @@ def _citations(rows: list[AdhesionRow], study: Study) -> list[str]:
 
 
 def _sources(rows: list[AdhesionRow]) -> list[str]:
-    """Which rows come from the archive, which were computed here."""
+    """Which numbers come from the archive, which were computed here."""
     said = {
         "computed": "Computed here",
         "archive": "From the archive",
         "both": "Partly or also from the archive",
     }
     names = {
-        words: dict.fromkeys(row.interface for row in rows if row.source == source)
+        words: dict.fromkeys(
+            row.interface for row in rows if row.source == source and row.W_curve_J_m2 is not None
+        )
         for source, words in said.items()
     }
     return [f"{words}: {', '.join(found)}." for words, found in names.items() if found]
