@@ -419,3 +419,12 @@ def test_user_interface_without_reference_or_measurement():
     row = make_row(item, TENSIONS)
     assert row.interface == "Ag(001)/Au(001)"
     assert (row.W_ad_reference_J_m2, row.theta_measured_deg) == (None, None)
+
+
+def test_of_what_was_never_computed_the_cheapest_level_is_shown():
+    quick = make_row(dataclasses.replace(make_input("Pb", "quick"), documents={}), TENSIONS)
+    production = quick.model_copy(update={"level": "production"})
+    assert quick.status == "missing"
+    assert choose_level({"quick": [quick], "production": [production]}) == [quick]
+    tried = production.model_copy(update={"status": "failed"})
+    assert choose_level({"quick": [quick], "production": [tried]}) == [tried]
