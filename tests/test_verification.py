@@ -63,3 +63,15 @@ def test_a_changed_number_is_noticed(study, archive, tmp_path):
 def test_an_empty_archive_is_refused(study, tmp_path):
     with pytest.raises(InputError, match="holds no finished curve"):
         verify(study, tmp_path, tmp_path / "again", "curve")
+
+
+def test_the_strain_is_that_of_the_lattices_computed(study, archive):
+    """EMT's lattices are not those of the crystal files, so neither is the strain."""
+    (plan,) = plan_study(study, "smoke")
+    files = {role: archive / f"{hash}.json" for role, hash in plan.hashes.items()}
+    documents = {role: json.loads(file.read_text()) for role, file in files.items()}
+    lengths = [documents[f"bulk_{s}"]["geometry"]["cell_A"][0][0] for s in ("film", "substrate")]
+    curve = documents["curve"]
+    stretch = [1 + curve[f"{s}_strain_percent"][0] / 100 for s in ("film", "substrate")]
+    assert lengths[0] * stretch[0] == pytest.approx(lengths[1] * stretch[1], rel=1e-4)
+    assert curve["film_strain_percent"] != list(plan.summary["film_strain_percent"])

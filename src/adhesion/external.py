@@ -143,7 +143,7 @@ def _slabs(plan: Plan) -> dict[str, Atoms]:
     slabs = {}
     for side in SIDES:
         parameters = plan.recipes["curve"].parameters["slabs"][side]
-        slabs[side] = common_slab(parameters, materials)
+        slabs[side], _ = common_slab(parameters, materials)
         slabs[side].center(vacuum=parameters["vacuum_A"] / 2, axis=2)
     return slabs
 

@@ -180,7 +180,7 @@ def stack(
     cell[2] = [0.0, 0.0, height_A]
     atoms.set_cell(cell)
     atoms.pbc = (True, True, False)
-    # The substrate keeps its place from point to point, so that densities can be reused.
+    # The substrate keeps its place on the grid from point to point, so that its noise cancels.
     atoms.positions[:, 2] += (
         height_A - np.ptp(low.positions[:, 2]) - np.ptp(high.positions[:, 2])
     ) / 4

@@ -335,7 +335,7 @@ class SlabMaker(_CalculationMaker):
         if "geometry" in parsed.parameters:
             geometry = Geometry.model_validate(parsed.parameters["geometry"])
             return _document(SlabDocument, self, parsed, meter, geometry=geometry)
-        slab = common_slab(
+        slab, strain_percent = common_slab(
             parsed.parameters,
             {
                 "film": _at_bulk(film, film_bulk),
@@ -344,7 +344,10 @@ class SlabMaker(_CalculationMaker):
         )
         slab.center(vacuum=parsed.parameters["vacuum_A"] / 2, axis=2)
         if not parsed.parameters["relax"]:
-            return _document(SlabDocument, self, parsed, meter, geometry=Geometry.from_ase(slab))
+            return _document(
+                SlabDocument, self, parsed, meter,
+                geometry=Geometry.from_ase(slab), strain_percent=strain_percent,
+            )  # fmt: skip
         result = relax(
             slab,
             lambda: new_calculator(self._needed(), workspace, meter),
@@ -353,7 +356,10 @@ class SlabMaker(_CalculationMaker):
             workspace,
             meter,
         )
-        return _document(SlabDocument, self, parsed, meter, relaxed=True, **result)
+        return _document(
+            SlabDocument, self, parsed, meter,
+            relaxed=True, strain_percent=strain_percent, **result,
+        )  # fmt: skip
 
 
 def _at_bulk(material: Material | None, bulk: Any) -> Material:
@@ -364,7 +370,9 @@ def _at_bulk(material: Material | None, bulk: Any) -> Material:
     return material.with_structure(AseAtomsAdaptor.get_structure(geometry.to_ase()))
 
 
-def common_slab(parameters: dict[str, Any], materials: dict[str, Material]) -> Atoms:
+def common_slab(
+    parameters: dict[str, Any], materials: dict[str, Material]
+) -> tuple[Atoms, tuple[float, float]]:
     """Cut one side from its bulk and strain it into the common cell.
 
     Parameters
@@ -373,6 +381,11 @@ def common_slab(parameters: dict[str, Any], materials: dict[str, Material]) -> A
         Of a slab recipe.
     materials : dict
         'film' and 'substrate', both at the lattice of the level.
+
+    Returns
+    -------
+    tuple
+        The slab, and its principal strains in %, smaller first.
     """
     faces: dict[str, Termination] = {}
     for side, material in materials.items():
@@ -390,7 +403,9 @@ def common_slab(parameters: dict[str, Any], materials: dict[str, Material]) -> A
     cell = shared_cell(cells["film"], cells["substrate"], parameters["share"])
     side = parameters["side"]
     slab = build_slab(materials[side], faces[side], parameters["thickness"], transformations[side])
-    return strained(slab, cell)
+    stretches = np.linalg.svd(np.linalg.solve(cells[side], cell), compute_uv=False)
+    low, high = sorted(round(100 * (float(s) - 1), 3) for s in stretches)
+    return strained(slab, cell), (low, high)
 
 
 def relax(
@@ -530,6 +545,7 @@ class _Curve:
         film, substrate = as_document(film), as_document(substrate)
         self.notes = [] if film.relaxed and substrate.relaxed else ["unrelaxed slabs"]
         self.film, self.substrate = film.geometry.to_ase(), substrate.geometry.to_ase()
+        self.strains = film.strain_percent, substrate.strain_percent
         self.workspace = Workspace(recipe)
         past = self.workspace.load()
         self.meter = Meter(past)
@@ -610,7 +626,8 @@ class _Curve:
         return _document(
             CurveDocument, self.maker, self.recipe, self.meter,
             film=self.energies.get("film"), substrate=self.energies.get("substrate"),
-            points=self.points, **content,
+            points=self.points, film_strain_percent=self.strains[0],
+            substrate_strain_percent=self.strains[1], **content,
         )  # fmt: skip
 
 

@@ -133,6 +133,9 @@ class SlabDocument(CalculationDocument):
     )
     fmax_end_eV_A: float | None = Field(default=None, description="Largest force at the end, eV/Å.")
     ionic_steps: int = 0
+    strain_percent: tuple[float, float] | None = Field(
+        default=None, description="Principal strains from the level's bulk to the common cell, %."
+    )
 
 
 class CurvePoint(Document):
