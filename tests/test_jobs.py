@@ -23,6 +23,7 @@ from adhesion.jobs import (
     RelaxedInterfaceMaker,
     SlabMaker,
     far_substrate,
+    slid,
 )
 from adhesion.materials import load_material
 from adhesion.planning import plan_study
@@ -432,3 +433,27 @@ class TestGpawThatDoesNotConverge:
 def test_a_flow_knows_who_computes(plan):
     jobs = WorkOfAdhesionMaker(level="smoke").jobs(plan)
     assert [j.function.__self__.calculator for j in jobs.values()] == [EmtMaker()] * 6
+
+
+def test_a_film_is_relaxed_from_slid_layers_too_and_the_lower_is_kept(emt):
+    changes = {"film_starts": 2, "layers": {"film": 3}, "relax_interface": False}
+    finished = emt("Ag", "Au", **changes)
+    film, substrate = finished["film slab"], finished["substrate slab"]
+    assert film.recipe.parameters["starts"] == 2
+    assert "starts" not in substrate.recipe.parameters
+    energies = film.start_energies_eV
+    assert set(energies) == {"crystal", "slid"}
+    assert substrate.start_energies_eV == {}
+    # fcc(001) of silver is stable against sliding: both starts end in one slab.
+    assert energies["slid"] == pytest.approx(energies["crystal"], abs=1e-4)
+    assert film.energy_eV == energies["crystal"]
+
+
+def test_slid_layers_are_sheared_along_the_shortest_neighbour_vector():
+    slab = bcc100("Na", (2, 2, 3), a=4.2, vacuum=5, periodic=True)
+    moved = slid(slab).positions - slab.positions
+    by_layer = [moved[4 * n : 4 * n + 4] for n in range(3)]
+    for n, shift in enumerate(by_layer):
+        assert np.allclose(shift, shift[0])
+        assert np.linalg.norm(shift[0]) == pytest.approx(n * 0.25 * 4.2)
+        assert shift[0][2] == 0

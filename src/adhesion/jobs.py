@@ -348,18 +348,73 @@ class SlabMaker(_CalculationMaker):
                 SlabDocument, self, parsed, meter,
                 geometry=Geometry.from_ase(slab), strain_percent=strain_percent,
             )  # fmt: skip
-        result = relax(
-            slab,
-            lambda: new_calculator(self._needed(), workspace, meter),
-            parsed.parameters["fmax_eV_A"],
-            self.max_steps,
-            workspace,
-            meter,
-        )
+        result = self._relaxed(slab, workspace, meter)
+        if parsed.parameters.get("starts", 1) > 1 and result["status"] == "done":
+            result = self._lower_of_two(result, slid(slab), workspace, meter)
         return _document(
             SlabDocument, self, parsed, meter,
             relaxed=True, strain_percent=strain_percent, **result,
         )  # fmt: skip
+
+    def _relaxed(self, slab: Atoms, workspace: Workspace, meter: Meter) -> dict[str, Any]:
+        return relax(
+            slab.copy(),
+            lambda: new_calculator(self._needed(), workspace, meter),
+            workspace.recipe.parameters["fmax_eV_A"],
+            self.max_steps,
+            workspace,
+            meter,
+        )
+
+    def _lower_of_two(
+        self, first: dict[str, Any], slab: Atoms, workspace: Workspace, meter: Meter
+    ) -> dict[str, Any]:
+        """Relax from the second start as well; keep the lower, and both energies."""
+        second = Workspace(workspace.recipe, workspace.folder / "slid")
+        second.folder.mkdir(exist_ok=True)
+        workspace.progress("relaxed from the crystal's stacking; now from slid layers")
+        other = self._relaxed(slab, second, meter)
+        if other["status"] != "done":
+            return other
+        found = {"crystal": first["energy_eV"], "slid": other["energy_eV"]}
+        # The crystal's stacking is kept where the two are one to the accuracy of the forces.
+        best = other if found["slid"] < found["crystal"] - 1e-3 * len(slab) else first
+        return {**best, "start_energies_eV": found}
+
+
+SLIDE = 0.25
+"""Part of the film's mesh by which each layer of the second start is moved over the one below."""
+
+
+def slid(slab: Atoms) -> Atoms:
+    """Return a slab whose layers are sheared over each other, along the shorter neighbour vector.
+
+    A strained film may lower its energy by sliding; the crystal's own stacking is too
+    symmetric to find that out.
+    """
+    result = slab.copy()
+    order = np.argsort(slab.positions[:, 2], kind="stable")
+    heights = slab.positions[order, 2]
+    layer = np.zeros(len(slab), int)
+    layer[order] = np.concatenate([[0], np.cumsum(np.diff(heights) > 0.5)])
+    lowest = np.flatnonzero(layer == 0)
+    step = _shortest_in_plane(slab, lowest)
+    result.positions[:, :2] += SLIDE * layer[:, None] * step
+    return result
+
+
+def _shortest_in_plane(slab: Atoms, indices: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Shortest vector between two atoms of a layer, periodic images included, shape (2,)."""
+    cell = np.array(slab.cell[:2, :2])
+    images = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], float) @ cell
+    flat = slab.positions[indices][:, :2]
+    between = (flat[None, :] - flat[:1]).reshape(-1, 1, 2) + images
+    vectors = between.reshape(-1, 2)
+    lengths = np.linalg.norm(vectors, axis=1)
+    shortest: np.ndarray[Any, np.dtype[np.float64]] = vectors[lengths > 1e-3][
+        np.argmin(lengths[lengths > 1e-3])
+    ]
+    return shortest
 
 
 def _at_bulk(material: Material | None, bulk: Any) -> Material:

@@ -352,7 +352,8 @@ def _recipes(
                 "thickness": s.thickness,
                 "vacuum_A": level.vacuum_A,
             }
-            | ({"fmax_eV_A": level.fmax_eV_A} if relax else {}),
+            | ({"fmax_eV_A": level.fmax_eV_A} if relax else {})
+            | ({"starts": level.film_starts} if _is_restacked(side, s, level) else {}),
             crystals=crystals,
             parents={f"bulk_{n}": recipes[f"bulk_{n}"].hash for n in sides},
         )
@@ -362,6 +363,13 @@ def _recipes(
     )
     slabs = {f"{n}_slab": recipes[f"{n}_slab"].hash for n in sides}
     return recipes | _joint_recipes(level, settings, slabs, crystals, relax_interface=relax)
+
+
+def _is_restacked(name: str, side: Side, level: Level) -> bool:
+    """Whether a slab is relaxed from a second stacking: a metal film of two layers or more."""
+    metal = side.material.kind == "metal"
+    relaxed = metal and "metal" in level.relax_slabs
+    return name == "film" and relaxed and level.film_starts > 1 and side.thickness > 1
 
 
 def _joint_recipes(

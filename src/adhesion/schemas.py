@@ -133,6 +133,9 @@ class SlabDocument(CalculationDocument):
     )
     fmax_end_eV_A: float | None = Field(default=None, description="Largest force at the end, eV/Å.")
     ionic_steps: int = 0
+    start_energies_eV: dict[str, float] = Field(
+        default={}, description="Relaxed energy from each start, where there were two, eV."
+    )
     strain_percent: tuple[float, float] | None = Field(
         default=None, description="Principal strains from the level's bulk to the common cell, %."
     )

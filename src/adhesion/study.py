@@ -243,6 +243,10 @@ class Level(Section):
     kpoint_length_bulk_A: Positive = 34.0
     relax_slabs: list[MaterialKind] = Field(description="Kinds of crystal whose slabs are relaxed.")
     relax_interface: bool = Field(description="Whether W_ad and W_rigid are computed.")
+    film_starts: Annotated[int, Field(ge=1, le=2)] = Field(
+        default=1,
+        description="2: a relaxed metal film is relaxed from slid layers as well, the lower kept.",
+    )
     fmax_eV_A: Positive
     max_steps: Annotated[int, Field(ge=1)] = 200
     free_layers_A: Positive = Field(
