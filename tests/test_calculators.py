@@ -220,6 +220,59 @@ class TestGpaw:
         assert len(lines) == iterations == ours.iterations > 3  # forces took none
         assert "iter:" in (tmp_path / "gpaw.txt").read_text(encoding="utf-8")
 
+    @pytest.mark.parametrize("shift_A", [(0.0, 0.0, 0.0), (2.1, 0.7, 0.37)])
+    def test_starts_from_the_densities_of_its_parts(self, tmp_path, shift_A):
+        """The film's density is moved with its atoms; the energy is that of a cold start."""
+        whole = sodium()
+        whole.positions[1, 2] += 0.6
+        for name, index in (("film", 1), ("substrate", 0)):
+            part = whole[[index]]
+            part.positions += shift_A if name == "film" else (0, 0, 0)
+            part.calc = LadderGPAW(GpawSettings(**SETTINGS), tmp_path)
+            part.get_potential_energy()
+            part.calc.keep_density(tmp_path / f"{name}.npz")
+        found = {}
+        for start in ("atoms", "parts"):
+            atoms = whole.copy()
+            atoms.calc = LadderGPAW(GpawSettings(**SETTINGS), tmp_path)
+            if start == "parts":
+                atoms.calc.fragments = (
+                    ladder.Fragment(tmp_path / "film.npz", (1,)),
+                    ladder.Fragment(tmp_path / "substrate.npz", (0,)),
+                )
+            found[start] = atoms.get_potential_energy()
+        assert found["parts"] == pytest.approx(found["atoms"], abs=1e-5)
+
+    def test_a_moved_density_is_the_converged_one(self, tmp_path):
+        atoms = sodium()
+        atoms.calc = LadderGPAW(GpawSettings(**SETTINGS), tmp_path)
+        energy = atoms.get_potential_energy()
+        atoms.calc.keep_density(tmp_path / "all.npz")
+        moved = sodium()
+        moved.positions += (2.1, 0.7, 0.37)
+        gpaw = LadderGPAW(GpawSettings(**SETTINGS), tmp_path)._new("plain")
+        assert ladder.start_from_fragments(
+            gpaw, moved, (ladder.Fragment(tmp_path / "all.npz", (0, 1)),)
+        )
+        start = gpaw.dft.density.nt_sR.data.copy()
+        moved.calc = gpaw
+        assert moved.get_potential_energy() == pytest.approx(energy, abs=5e-3)  # egg box
+        change = np.abs(gpaw.dft.density.nt_sR.data - start).sum() / start.sum()
+        assert change < 0.01
+
+    def test_parts_that_do_not_fit_are_left_aside(self, tmp_path):
+        part = sodium()[[1]]
+        part.calc = LadderGPAW(GpawSettings(**SETTINGS), tmp_path)
+        part.get_potential_energy()
+        part.calc.keep_density(tmp_path / "film.npz")
+        film = ladder.Fragment(tmp_path / "film.npz", (1,))
+        for other in (
+            ladder.Fragment(tmp_path / "missing.npz", (0,)),  # no such file
+            ladder.Fragment(tmp_path / "film.npz", (0, 1)),  # an atom twice
+        ):
+            gpaw = LadderGPAW(GpawSettings(**SETTINGS), tmp_path)._new("plain")
+            assert not ladder.start_from_fragments(gpaw, sodium(), (film, other))
+
     def test_next_scheme_takes_over(self, tmp_path, monkeypatch):
         monkeypatch.setitem(ladder.SCHEMES, "plain", {"maxiter": 2})
         atoms = sodium()
@@ -235,6 +288,17 @@ class TestGpaw:
         atoms.positions[1, 2] += 0.05
         atoms.get_potential_energy()
         assert calculator.tries == ["plain: not converged in 2"]
+
+    def test_an_energy_that_jumps_is_given_up_early(self, tmp_path, monkeypatch):
+        told = []
+        monkeypatch.setattr(ladder, "JUMP_EV", 1e-7)
+        monkeypatch.setattr(ladder, "JUMP_FROM_ITERATION", 4)
+        atoms = sodium()
+        atoms.calc = calculator = LadderGPAW(GpawSettings(**SETTINGS), tmp_path, told.append)
+        with pytest.raises(NotConvergedError, match="plain: the energy jumped by 0 eV at iter"):
+            atoms.get_potential_energy()
+        assert calculator.iterations == 3 * 4
+        assert sum("SCF plain: the energy jumped" in line for line in told) == 1
 
     def test_all_schemes_failing_is_an_error(self, tmp_path, monkeypatch):
         for scheme in ladder.SCHEMES:

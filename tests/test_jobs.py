@@ -13,11 +13,14 @@ from ase.eos import EquationOfState
 from atomate2.ase.jobs import AseMaker
 from pymatgen.core import Lattice, Structure
 
+from adhesion import jobs
 from adhesion.calculators import gpaw as ladder
 from adhesion.calculators.makers import EmtMaker, maker_for
 from adhesion.errors import CalculationError, NotConvergedError
+from adhesion.files import write_json
 from adhesion.flows import WorkOfAdhesionMaker
 from adhesion.jobs import (
+    SLIDE,
     BindingCurveMaker,
     BulkMaker,
     RelaxedInterfaceMaker,
@@ -146,9 +149,38 @@ class TestKilled:
             call(maker, **given)
         state = json.loads(checkpoint.read_text())
         assert len(state["energies"]) == 3
-        checkpoint.write_text(json.dumps(state | {"cpu_seconds": 1000.0}))
+        write_json(checkpoint, state | {"cpu_seconds": 1000.0})
         CountingEMT.start()
         assert call(maker, **given).cpu_seconds > 1000
+
+    def test_a_changed_digit_of_a_checkpoint_is_noticed(self, plan, finished, checkpoint):
+        maker = BindingCurveMaker(calculator=CountingMaker())
+        given = inputs(plan, finished, "curve")
+        CountingEMT.start(dies_at=4)
+        with pytest.raises(KilledError):
+            call(maker, **given)
+        text = checkpoint.read_text()
+        energy = str(json.loads(text)["energies"]["film"]["energy_eV"])
+        checkpoint.write_text(text.replace(energy, str(float(energy) - 1.0)))
+        CountingEMT.start()
+        assert call(maker, **given).film.energy_eV == float(energy)
+        assert checkpoint.with_name("checkpoint.json.damaged").exists()
+        told = checkpoint.with_name("progress.txt").read_text()
+        assert "checkpoint.json was changed after it was written" in told
+
+    def test_energies_of_two_versions_are_not_mixed(self, plan, finished, checkpoint, monkeypatch):
+        maker = BindingCurveMaker(calculator=CountingMaker())
+        given = inputs(plan, finished, "curve")
+        CountingEMT.start(dies_at=4)
+        with pytest.raises(KilledError):
+            call(maker, **given)
+        now = jobs.versions("emt")
+        monkeypatch.setattr(jobs, "versions", lambda name: now | {"ase": "99.0"})
+        CountingEMT.start()
+        made = call(maker, **given)
+        assert CountingEMT.calls == 2 + len(made.points)
+        told = checkpoint.with_name("progress.txt").read_text()
+        assert f"checkpoint.json is of ase {now['ase']}, not 99.0" in told
 
     @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '{"hash": "other", "energies": {}}'])
     @pytest.mark.parametrize("role", ["film_slab", "curve"])
@@ -455,5 +487,5 @@ def test_slid_layers_are_sheared_along_the_shortest_neighbour_vector():
     by_layer = [moved[4 * n : 4 * n + 4] for n in range(3)]
     for n, shift in enumerate(by_layer):
         assert np.allclose(shift, shift[0])
-        assert np.linalg.norm(shift[0]) == pytest.approx(n * 0.25 * 4.2)
+        assert np.linalg.norm(shift[0]) == pytest.approx(n * SLIDE * 4.2)
         assert shift[0][2] == 0

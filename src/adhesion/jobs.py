@@ -11,6 +11,7 @@ import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,12 +27,14 @@ from atomate2.ase.jobs import AseMaker
 from jobflow import Maker, job
 from pymatgen.io.ase import AseAtomsAdaptor
 
+from adhesion.calculators.gpaw import Fragment
 from adhesion.energetics import next_gap
 from adhesion.errors import CalculationError, DamagedFileError, NotConvergedError
-from adhesion.files import read_json, write_json
+from adhesion.files import read_json, set_aside, write_json
 from adhesion.interfaces import Interface, contact_gap, deepest_first, stack, strained
 from adhesion.matching import shared_cell
 from adhesion.materials import Material
+from adhesion.sanity import RELAXATION, relaxation_faults
 from adhesion.schemas import (
     BulkDocument,
     CalculationDocument,
@@ -72,16 +75,38 @@ class Workspace:
             file.write(text.replace("\n", " ") + "\n")
 
     def load(self) -> dict[str, Any]:
-        """Return the checkpoint of this recipe; empty where there is none or it is damaged."""
-        try:
-            data = read_json(self.folder / "checkpoint.json")
-        except DamagedFileError:
+        """Return the checkpoint of this recipe; empty where there is none to go on from.
+
+        One that is damaged, or was made by other versions, is kept beside and told of.
+        """
+        path = self.folder / "checkpoint.json"
+        if not path.exists():
             return {}
-        return data if isinstance(data, dict) and data.get("hash") == self.recipe.hash else {}
+        try:
+            data = read_json(path)
+        except DamagedFileError as error:
+            self.progress(f"{path.name} {error.what}; kept as {set_aside(path).name}")
+            return {}
+        if not isinstance(data, dict) or data.get("hash") != self.recipe.hash:
+            return {}
+        unlike = self._other_versions(data.pop("versions", {}))
+        if unlike:
+            self.progress(f"{path.name} is of {unlike}; kept as {set_aside(path).name}")
+            return {}
+        return data
+
+    def _other_versions(self, past: dict[str, str]) -> str:
+        """Say which codes behind an energy were other ones; energies of both are not mixed."""
+        now = versions(self.recipe.calculator.get("name", ""))
+        names = ("ase", "dftd3", "gpaw", "gpaw-data")
+        unlike = [n for n in names if n in past and past[n] != now.get(n)]
+        return ", ".join(f"{n} {past[n]}, not {now.get(n, 'here')}" for n in unlike)
 
     def save(self, **state: Any) -> None:
         """Write the checkpoint, whole or not at all."""
-        write_json(self.folder / "checkpoint.json", {"hash": self.recipe.hash, **state})
+        made_by = versions(self.recipe.calculator.get("name", ""))
+        data = {"hash": self.recipe.hash, "versions": made_by, **state}
+        write_json(self.folder / "checkpoint.json", data)
 
 
 class Meter:
@@ -100,8 +125,9 @@ class Meter:
     def read(self) -> dict[str, Any]:
         """Return the figures so far, by the names they have in a document."""
         counted = [c.iterations for c in self._calculators if hasattr(c, "iterations")]
+        elsewhere = sum(getattr(c, "cpu_seconds", 0.0) for c in self._calculators)
         return {
-            "cpu_seconds": round(time.process_time() - self._cpu, 2),
+            "cpu_seconds": round(time.process_time() - self._cpu + elsewhere, 2),
             "wall_seconds": round(time.monotonic() - self._wall, 2),
             "scf_iterations": self._iterations + sum(counted)
             if counted or self._iterations
@@ -109,6 +135,7 @@ class Meter:
         }
 
 
+@cache
 def versions(calculator: str) -> dict[str, str]:
     """Versions of code and datasets that stand behind a number."""
     names = ["adhesion-workflows", "ase", "numpy", "dftd3"]
@@ -147,9 +174,10 @@ def largest_force(atoms: Atoms) -> float:
     return float(np.linalg.norm(atoms.get_forces(), axis=1).max())
 
 
-def _document(
-    kind: type[D], maker: _CalculationMaker, recipe: Recipe, meter: Meter, **content: Any
+def new_document(
+    kind: type[D], maker: CalculationMaker, recipe: Recipe, meter: Meter, **content: Any
 ) -> D:
+    """Return the document of a calculation, with versions and times; 'done' unless said."""
     settings = recipe.calculator
     return kind(
         hash=recipe.hash,
@@ -163,21 +191,28 @@ def _document(
 
 
 @dataclass
-class _CalculationMaker(Maker):
-    """What the four makers share: who computes, and what to call it."""
+class CalculationMaker(Maker):
+    """What the makers share: who computes, and what to call it."""
 
     name: str = "calculation"
     calculator: AseMaker | None = None
     label: str = ""
 
-    def _needed(self) -> AseMaker:
+    def needed(self) -> AseMaker:
+        """Return the calculator, which has to be there.
+
+        Raises
+        ------
+        CalculationError
+            If none was given.
+        """
         if self.calculator is None:
             raise CalculationError(f"{self.label or self.name} was given no calculator")
         return self.calculator
 
 
 @dataclass
-class BulkMaker(_CalculationMaker):
+class BulkMaker(CalculationMaker):
     """Bulk crystal at the level's lattice: as given, or relaxed with the calculator.
 
     Cubic crystals without free coordinates by an equation of state over five
@@ -203,15 +238,15 @@ class BulkMaker(_CalculationMaker):
         atoms = AseAtomsAdaptor.get_atoms(material.structure, msonable=False)
         atoms.info.clear()
         if parsed.parameters["lattice"] == "given":
-            return _document(
+            return new_document(
                 BulkDocument, self, parsed, meter,
                 geometry=Geometry.from_ase(atoms), notes=[f"lattice from {material.source}"],
             )  # fmt: skip
-        compute = self._equation_of_state if _is_cubic_and_rigid(material) else self._relax_cell
+        compute = self._equation_of_state if is_cubic_and_rigid(material) else self._relax_cell
         try:
             return compute(atoms, parsed, workspace, meter)
         except NotConvergedError as error:
-            return _document(
+            return new_document(
                 BulkDocument, self, parsed, meter, status="unconverged", reason=str(error)
             )
 
@@ -223,7 +258,7 @@ class BulkMaker(_CalculationMaker):
         energies: dict[float, float] = {
             float(k): v for k, v in workspace.load().get("energies", {}).items()
         }
-        calculator = new_calculator(self._needed(), workspace, meter)
+        calculator = new_calculator(self.needed(), workspace, meter)
 
         def energy(scale: float) -> float:
             if scale not in energies:
@@ -250,7 +285,7 @@ class BulkMaker(_CalculationMaker):
         volume, lowest_energy, modulus = fit.fit()
         atoms.calc = None
         atoms.set_cell(start * (volume / abs(np.linalg.det(start))) ** (1 / 3), scale_atoms=True)
-        return _document(
+        return new_document(
             BulkDocument, self, recipe, meter,
             geometry=Geometry.from_ase(atoms), energy_eV=float(lowest_energy),
             volumes_A3=volumes, energies_eV=[energies[s] for s in used],
@@ -264,7 +299,7 @@ class BulkMaker(_CalculationMaker):
         past = workspace.load()
         if past:
             atoms = Geometry.model_validate(past["geometry"]).to_ase()
-        atoms.calc = new_calculator(self._needed(), workspace, meter)
+        atoms.calc = new_calculator(self.needed(), workspace, meter)
         steps = past.get("steps", 0)
 
         def record() -> None:
@@ -279,30 +314,37 @@ class BulkMaker(_CalculationMaker):
         optimizer = BFGS(FrechetCellFilter(atoms), logfile=None, maxstep=MAX_STEP_A)
         optimizer.attach(record)
         if not optimizer.run(fmax=0.02, steps=200):
-            return _document(
+            return new_document(
                 BulkDocument, self, recipe, meter, status="unconverged",
                 reason="the cell was not relaxed after 200 steps",
                 geometry=Geometry.from_ase(atoms),
             )  # fmt: skip
-        return _document(
+        return new_document(
             BulkDocument, self, recipe, meter,
             geometry=Geometry.from_ase(atoms), energy_eV=float(atoms.get_potential_energy()),
         )  # fmt: skip
 
 
-def _is_cubic_and_rigid(material: Material) -> bool:
+def is_cubic_and_rigid(material: Material) -> bool:
     """Whether only the lattice constant is free: cubic, every atom fixed by symmetry."""
     from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
     analyzer = SpacegroupAnalyzer(material.structure, symprec=1e-3)
     if analyzer.get_crystal_system() != "cubic":
         return False
-    letters = set(analyzer.get_symmetry_dataset().site_symmetry_symbols)
-    return all(s.replace(".", "") in {"m-3m", "-43m", "432", "m-3", "23"} for s in letters)
+    operations = analyzer.get_symmetry_operations()
+    for site in material.structure:
+        moved = np.array([o.operate(site.frac_coords) for o in operations]) - site.frac_coords
+        stays = (np.abs(moved - np.round(moved)) < 1e-3).all(axis=1)
+        # What all rotations about the site leave alone is where the atom could move.
+        free = np.mean([o.rotation_matrix for o, s in zip(operations, stays, strict=True) if s], 0)
+        if np.abs(free).max() > 1e-3:
+            return False
+    return True
 
 
 @dataclass
-class SlabMaker(_CalculationMaker):
+class SlabMaker(CalculationMaker):
     """A slab cut from the level's bulk, strained into the common cell and relaxed there."""
 
     name: str = "slab"
@@ -334,32 +376,33 @@ class SlabMaker(_CalculationMaker):
         meter = Meter(past)
         if "geometry" in parsed.parameters:
             geometry = Geometry.model_validate(parsed.parameters["geometry"])
-            return _document(SlabDocument, self, parsed, meter, geometry=geometry)
+            return new_document(SlabDocument, self, parsed, meter, geometry=geometry)
         slab, strain_percent = common_slab(
             parsed.parameters,
             {
-                "film": _at_bulk(film, film_bulk),
-                "substrate": _at_bulk(substrate, substrate_bulk),
+                "film": at_bulk(film, film_bulk),
+                "substrate": at_bulk(substrate, substrate_bulk),
             },
         )
         slab.center(vacuum=parsed.parameters["vacuum_A"] / 2, axis=2)
         if not parsed.parameters["relax"]:
-            return _document(
+            return new_document(
                 SlabDocument, self, parsed, meter,
                 geometry=Geometry.from_ase(slab), strain_percent=strain_percent,
             )  # fmt: skip
         result = self._relaxed(slab, workspace, meter)
         if parsed.parameters.get("starts", 1) > 1 and result["status"] == "done":
             result = self._lower_of_two(result, slid(slab), workspace, meter)
-        return _document(
-            SlabDocument, self, parsed, meter,
+        faults = relaxation_faults(Geometry.from_ase(slab), result["geometry"])
+        return new_document(
+            SlabDocument, self, parsed, meter, notes=[RELAXATION + fault for fault in faults],
             relaxed=True, strain_percent=strain_percent, **result,
         )  # fmt: skip
 
     def _relaxed(self, slab: Atoms, workspace: Workspace, meter: Meter) -> dict[str, Any]:
         return relax(
             slab.copy(),
-            lambda: new_calculator(self._needed(), workspace, meter),
+            lambda: new_calculator(self.needed(), workspace, meter),
             workspace.recipe.parameters["fmax_eV_A"],
             self.max_steps,
             workspace,
@@ -382,7 +425,7 @@ class SlabMaker(_CalculationMaker):
         return {**best, "start_energies_eV": found}
 
 
-SLIDE = 0.25
+SLIDE = 0.12
 """Part of the film's mesh by which each layer of the second start is moved over the one below."""
 
 
@@ -417,12 +460,49 @@ def _shortest_in_plane(slab: Atoms, indices: Any) -> np.ndarray[Any, np.dtype[np
     return shortest
 
 
-def _at_bulk(material: Material | None, bulk: Any) -> Material:
+def at_bulk(material: Material | None, bulk: Any) -> Material:
     """Return a material at the lattice of its bulk document."""
     if material is None:
         raise CalculationError("a slab needs both crystals")
     geometry = as_document(bulk).geometry
     return material.with_structure(AseAtomsAdaptor.get_structure(geometry.to_ase()))
+
+
+def common_cells(
+    parameters: dict[str, Any], materials: dict[str, Material]
+) -> tuple[dict[str, Termination], dict[str, Any], Any]:
+    """Return by side the face and the supercell at its own lattice, and the common cell.
+
+    Parameters
+    ----------
+    parameters : dict
+        Of a slab recipe.
+    materials : dict
+        'film' and 'substrate', both at the lattice of the level.
+    """
+    faces: dict[str, Termination] = {}
+    for side, material in materials.items():
+        name = parameters[f"{side}_termination"]
+        faces[side] = face(material, parameters[f"{side}_miller"], name)
+    cells = {s: np.array(parameters[f"{s}_transformation"]) @ faces[s].mesh_A for s in materials}
+    return faces, cells, shared_cell(cells["film"], cells["substrate"], parameters["share"])
+
+
+def face(material: Material, miller: Any, name: str) -> Termination:
+    """Return the termination of a name.
+
+    Raises
+    ------
+    CalculationError
+        If the crystal has none of this name at this lattice.
+    """
+    for found in terminations(material, miller):
+        if found.name == name:
+            return found
+    raise CalculationError(
+        f"at the relaxed lattice {material.name} has no termination {name!r}",
+        hint="choose another one with 'termination' in the study",
+    )
 
 
 def common_slab(
@@ -442,22 +522,10 @@ def common_slab(
     tuple
         The slab, and its principal strains in %, smaller first.
     """
-    faces: dict[str, Termination] = {}
-    for side, material in materials.items():
-        name = parameters[f"{side}_termination"]
-        for found in terminations(material, parameters[f"{side}_miller"]):
-            if found.name == name:
-                faces[side] = found
-        if side not in faces:
-            raise CalculationError(
-                f"at the relaxed lattice {material.name} has no termination {name!r}",
-                hint="choose another one with 'termination' in the study",
-            )
-    transformations = {s: parameters[f"{s}_transformation"] for s in materials}
-    cells = {s: np.array(transformations[s]) @ faces[s].mesh_A for s in materials}
-    cell = shared_cell(cells["film"], cells["substrate"], parameters["share"])
+    faces, cells, cell = common_cells(parameters, materials)
     side = parameters["side"]
-    slab = build_slab(materials[side], faces[side], parameters["thickness"], transformations[side])
+    supercell = parameters[f"{side}_transformation"]
+    slab = build_slab(materials[side], faces[side], parameters["thickness"], supercell)
     stretches = np.linalg.svd(np.linalg.solve(cells[side], cell), compute_uv=False)
     low, high = sorted(round(100 * (float(s) - 1), 3) for s in stretches)
     return strained(slab, cell), (low, high)
@@ -540,7 +608,7 @@ def _take_over(atoms: Atoms, geometry: Geometry, workspace: Workspace) -> bool:
 
 
 @dataclass
-class BindingCurveMaker(_CalculationMaker):
+class BindingCurveMaker(CalculationMaker):
     """The two slabs brought together rigidly over gaps and registries.
 
     The lowest energy is sought by geometry first: registries in which the film
@@ -627,8 +695,20 @@ class _Curve:
             ("substrate", together.substrate_atoms()),
         ):
             if name not in self.energies:
-                calculator = new_calculator(self.maker._needed(), self.workspace, self.meter)
+                calculator = new_calculator(self.maker.needed(), self.workspace, self.meter)
                 self.energy(name, atoms, calculator)
+                if hasattr(calculator, "keep_density"):
+                    calculator.keep_density(self.density_file(name))
+
+    def density_file(self, side: str) -> Path:
+        return self.workspace.folder / f"{side}.npz"
+
+    def fragments(self, interface: Interface) -> tuple[Fragment, ...]:
+        """Return what the first density of an interface is put together from."""
+        film = set(interface.film)
+        rest = tuple(i for i in range(len(interface.atoms)) if i not in film)
+        parts = {"film": interface.film, "substrate": rest}
+        return tuple(Fragment(self.density_file(n), i) for n, i in parts.items())
 
     def energy(self, name: str, atoms: Atoms, calculator: Any) -> Energy:
         """Compute one energy, or take it from the checkpoint."""
@@ -660,10 +740,14 @@ class _Curve:
                 following = gaps[-1] + step if above <= len(gaps) - 1 - above else gaps[0] - step
 
     def point(self, shift: tuple[float, float], gap_A: float) -> float:
-        # Wave functions of a film 0.3 Å away are a worse start than none (24 iterations, not 19).
-        calculator = new_calculator(self.maker._needed(), self.workspace, self.meter)
+        # Densities of the two sides, moved here, save a third of the iterations (19 to 13);
+        # wave functions of a film 0.3 Å away are a worse start than atoms (24).
+        calculator = new_calculator(self.maker.needed(), self.workspace, self.meter)
+        interface = self.at(shift, gap_A)
+        if hasattr(calculator, "fragments"):
+            calculator.fragments = self.fragments(interface)
         name = f"registry {shift[0]:.4f} {shift[1]:.4f} gap {gap_A:.4f} Å"
-        energy = self.energy(name, self.at(shift, gap_A).atoms, calculator)
+        energy = self.energy(name, interface.atoms, calculator)
         self.points.append(CurvePoint(registry=shift, gap_A=gap_A, energy=energy))
         return energy.energy_eV
 
@@ -678,7 +762,7 @@ class _Curve:
                 "film_indices": list(interface.film),
                 "area_A2": interface.area_A2,
             }
-        return _document(
+        return new_document(
             CurveDocument, self.maker, self.recipe, self.meter,
             film=self.energies.get("film"), substrate=self.energies.get("substrate"),
             points=self.points, film_strain_percent=self.strains[0],
@@ -704,7 +788,7 @@ def single_energy(atoms: Atoms, calculator: Any, recipe: Recipe) -> Energy:
 
 
 @dataclass
-class RelaxedInterfaceMaker(_CalculationMaker):
+class RelaxedInterfaceMaker(CalculationMaker):
     """The interface relaxed from the lowest point of its curve, then pulled apart frozen."""
 
     name: str = "relaxed interface"
@@ -733,7 +817,7 @@ class RelaxedInterfaceMaker(_CalculationMaker):
         )
         result = relax(
             atoms,
-            lambda: new_calculator(self._needed(), workspace, meter),
+            lambda: new_calculator(self.needed(), workspace, meter),
             parsed.parameters["fmax_eV_A"],
             self.max_steps,
             workspace,
@@ -749,7 +833,7 @@ class RelaxedInterfaceMaker(_CalculationMaker):
                 content |= self._frozen(atoms, film, energy, parsed, workspace, meter)
             except NotConvergedError as error:
                 content |= {"status": "unconverged", "reason": f"frozen sides: {error}"}
-        return _document(InterfaceDocument, self, parsed, meter, **content)
+        return new_document(InterfaceDocument, self, parsed, meter, **content)
 
     def _frozen(
         self,
@@ -774,7 +858,7 @@ class RelaxedInterfaceMaker(_CalculationMaker):
             if name in past:
                 found[name] = Energy.model_validate(past[name])
                 continue
-            calculator = new_calculator(self._needed(), workspace, meter)
+            calculator = new_calculator(self.needed(), workspace, meter)
             found[name] = single_energy(atoms[part], calculator, recipe)
             state = {k: v for k, v in past.items() if k != "hash"}
             workspace.save(**{**state, **meter.read(), name: found[name].model_dump()})

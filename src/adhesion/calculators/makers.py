@@ -13,6 +13,7 @@ from atomate2.forcefields.jobs import ForceFieldStaticMaker
 from adhesion.calculators.emt import ProxyEMT
 from adhesion.calculators.gpaw import GpawSettings, LadderGPAW
 from adhesion.calculators.imported import load_class
+from adhesion.calculators.launched import LaunchedGPAW, launcher
 
 
 @dataclass
@@ -22,7 +23,8 @@ class GpawMaker(AseMaker):
     name: str = "GPAW static"
 
     def _get_calculator(self) -> LadderGPAW:
-        return LadderGPAW(GpawSettings.model_validate(self.calculator_kwargs))
+        kind = LaunchedGPAW if launcher() else LadderGPAW
+        return kind(GpawSettings.model_validate(self.calculator_kwargs))
 
 
 @dataclass
