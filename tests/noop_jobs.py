@@ -11,6 +11,7 @@ from pathlib import Path
 from jobflow import Flow, Response, job
 
 from adhesion.errors import NotConvergedError
+from adhesion.files import write_text
 from adhesion.schemas import BulkDocument, Recipe
 
 
@@ -47,8 +48,16 @@ def compute(name, side, parents, values, do="", seconds=0.0):
         sys.exit("left")
     if do == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if do.startswith("steps "):
+        count_to(int(do.split()[1]))
     if do == "replace":
         return Response(replace=compute(name, side, {}, []))
+    if do == "stored":
+        return Response(stored_data={"a": 1})
+    if do in ("detour", "addition"):
+        return Response(document(name, parents, energy_eV=1.0), **{do: chain(name, side)})
+    if do == "fork":
+        return Response(replace=chain(name, side))
     notes = [(here / "checkpoint.json").read_text()] if (here / "checkpoint.json").exists() else []
     energy = float("nan") if do == "nan" else 1.0 + sum(v.energy_eV for v in values)
     status = "unconverged" if do == "unconverged" else "done"
@@ -60,6 +69,34 @@ def compute(name, side, parents, values, do="", seconds=0.0):
         return Response(output=made, stop_jobflow=True)
     if do == "other":
         return document("someone else's")
+    return made
+
+
+def count_to(steps):
+    """Take a second for each step, and go on from where a killed one was."""
+    path = Path("checkpoint.json")
+    done = int(path.read_text()) if path.exists() else 0
+    while done < steps:
+        time.sleep(1)
+        done += 1
+        write_text(path, str(done))
+        with Path("progress.txt").open("a") as file:
+            file.write(f"step {done} of {steps}\n")
+
+
+def chain(name, side):
+    """Two jobs, one after the other, as a job may answer with; their sum is the output."""
+    first, second = named(f"{name}1", side), named(f"{name}2", side, f"{name}1")
+    second.function_args = (*second.function_args[:3], [first.output], *second.function_args[4:])
+    last = total([first.output, second.output])
+    return Flow([first, second, last], output=last.output)
+
+
+def named(name, side, parent=None):
+    hashes = {parent: recipe(parent).hash} if parent else {}
+    made = compute(name, side, hashes, [])
+    made.name = name
+    made.set_uuid(recipe(name, hashes).hash)
     return made
 
 
@@ -93,6 +130,29 @@ def ran(side):
 
 
 DIAMOND = {"a": ([], ""), "b": (["a"], ""), "c": (["a"], ""), "d": (["b", "c"], "")}
+
+
+QUEUED = {f"q{i}": ([], "") for i in range(5)} | {"last": (["q0", "q4"], "")}
+
+
+def drive_queue(root, seconds):
+    """Be a driver of the queue, to be killed."""
+    from adhesion.cluster.slurm import SlurmPool
+    from adhesion.runner import run_flow
+    from adhesion.store import Results, open_store
+    from adhesion.study import Machine
+
+    root = Path(root)
+    flow, _ = build(root / "side", QUEUED, float(seconds))
+    machine = Machine(engine="slurm", resource_dict={"partition": "compute", "run_time_max": 600})
+    run_flow(
+        flow,
+        Results(open_store(root)),
+        folder=root,
+        workers=1,
+        pool=SlurmPool(root, machine, {}, look_seconds=1.0),
+        on_event=lambda e: print(e.kind, e.label, e.message, flush=True),
+    )
 
 
 def drive(root, seconds):

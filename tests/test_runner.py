@@ -133,20 +133,20 @@ def test_what_goes_wrong_stays_with_its_job(folder, inline):
         "exit": ([], "exit"),
         "loose": ([], "unconverged"),
         "after": (["loose"], ""),
-        "replace": ([], "replace"),
+        "stored": ([], "stored"),
         "nan": ([], "nan"),
         "other": ([], "other"),
         "fine": ([], ""),
     }
     outcomes = folder.run(graph)
-    failed = dict.fromkeys(("bad", "ours", "exit", "replace", "nan", "other"), "failed")
+    failed = dict.fromkeys(("bad", "ours", "exit", "stored", "nan", "other"), "failed")
     missing = dict.fromkeys(("child", "grandchild", "after"), "missing")
     assert statuses(outcomes) == failed | missing | {"loose": "unconverged", "fine": "done"}
     assert outcomes["bad"].reason == "ValueError: last line of it"
     assert outcomes["child"].reason == "needs bad, which is failed: ValueError: last line of it"
     assert outcomes["grandchild"].reason == outcomes["child"].reason
     assert outcomes["after"].reason == "needs loose, which is unconverged: too few steps"
-    assert "'replace'" in outcomes["replace"].reason
+    assert "'stored_data'" in outcomes["stored"].reason
     assert "not finite" in outcomes["nan"].reason
     assert type(outcomes["ours"].error) is NotConvergedError
     assert outcomes["ours"].error.hint == "give it more"
@@ -176,6 +176,34 @@ def test_jobs_may_stop_children_or_all(folder, inline):
     assert statuses(outcomes) == {"s": "done", "t": "missing", "u": "missing"}
     outcomes = folder.run({"h": ([], "halt"), "i": (["h"], "")})
     assert statuses(outcomes) == {"h": "done", "i": "missing"}
+
+
+def test_a_job_may_replace_itself(folder, inline):
+    outcomes = folder.run({"a": ([], "replace"), "b": (["a"], "")})
+    assert statuses(outcomes) == {"a": "done", "b": "done"}
+    assert ran(folder.side) == ["a", "a", "b"]
+    assert outcomes["b"].document.energy_eV == 2.0
+    assert (folder.path / "calculations" / f"{folder.hashes['a']}-2").is_dir()
+    folder.run({"a": ([], "replace"), "b": (["a"], "")})
+    assert len(ran(folder.side)) == 3  # its document is known: nothing is repeated
+
+
+def test_a_job_may_become_a_flow(folder, inline):
+    flow, hashes = build(folder.side, {"a": ([], "fork")}, summary=True)
+    last = flow[-1]
+    last.function_args = ([],)  # what it needs is no document
+    outcomes = run_flow(flow, folder.results, folder=folder.path, workers=2)
+    assert outcomes[hashes["a"]].output == {"sum_eV": 3.0}  # 1 + (1 + 1)
+    assert ran(folder.side) == ["a", "a1", "a2"]
+    assert {o.status for o in outcomes.values()} == {"done"}
+
+
+def test_children_wait_for_a_detour_and_not_for_an_addition(folder, inline):
+    outcomes = folder.run({"a": ([], "detour"), "b": (["a"], "")})
+    assert ran(folder.side) == ["a", "a1", "a2", "b"]
+    assert {o.status for o in outcomes.values()} == {"done"}
+    folder.run({"c": ([], "addition"), "d": (["c"], "")})
+    assert sorted(ran(folder.side)[4:]) == ["c", "c1", "c2", "d"]
 
 
 def test_a_job_may_allow_missing_parents(folder, inline):

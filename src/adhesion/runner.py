@@ -1,8 +1,9 @@
 """Run the jobs of a flow side by side, each at most once, and keep what is finished.
 
-The driver, the only writer, hands jobs to worker processes and stores what
-comes back. Workers are pools of one process each (``concurrent.futures``), so
-that a killed worker fails exactly the job it had.
+The driver, the only writer, hands jobs to a pool and stores what comes back.
+The pool is one of worker processes here (``concurrent.futures``, one process
+each, so that a killed worker fails exactly the job it had), or a queue
+(`adhesion.cluster.slurm`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import cloudpickle  # type: ignore[import-untyped]
 from jobflow import JobStore, OnMissing
@@ -125,14 +126,16 @@ def run_flow(
     fresh: bool = False,
     partial: Path | None = None,
     threads: int = 1,
+    pool: Pool | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> dict[str, Outcome]:
-    """Run a static flow and return what became of each job, by its uuid.
+    """Run a flow and return what became of each job, by its uuid.
 
     A calculation whose document is done, in the store or the archive, is not
     repeated; failed and unconverged ones are tried again. Jobs whose output is
     no document (summaries) always run. A job whose parent is not done is not
-    run, unless its ``config.on_missing_references`` allows it. The folder is
+    run, unless its ``config.on_missing_references`` allows it. Jobs that a job
+    answers with (replace, detour, addition) join the flow. The folder is
     held against a second driver meanwhile (`adhesion.store.hold`).
 
     Parameters
@@ -151,6 +154,8 @@ def run_flow(
         Folder of published checkpoints, ``<hash>.json``, to go on from.
     threads : int
         OpenMP threads of each worker.
+    pool : Pool, optional
+        Who computes; worker processes of this machine if left out.
     on_event : callable
         Told of every step, in the driver's thread.
 
@@ -171,7 +176,7 @@ def run_flow(
         flow = get_flow(flow)
     except ValueError as error:
         raise InputError(" ".join(str(error).split()), where=f"flow {flow.name!r}") from None
-    with hold(folder), _Workers(workers, threads) as pool:
+    with hold(folder), pool or _Workers(workers, threads) as pool:
         run = _Run(flow, results, pool, folder, fresh, partial, on_event)
         try:
             return run.to_the_end()
@@ -198,6 +203,43 @@ def failure(folder: Path, hash: str) -> Failure | None:
         raise DamagedFileError("is no note of a failure", where=str(path)) from None
 
 
+def note_failure(folder: Path, hash: str, label: str, reason: str, exception: str) -> None:
+    """Note in the folder that a calculation ended in an error; see `Failure`."""
+    now = datetime.now().isoformat(timespec="seconds")
+    noted = {"hash": hash, "label": label, "reason": reason, "exception": exception, "time": now}
+    write_json(folder / FAILURES / f"{hash}.json", noted)
+
+
+class Pool(Protocol):
+    """Who computes: worker processes, or a queue."""
+
+    poll_seconds: float
+    """How long to wait before looking again."""
+
+    def __enter__(self) -> Pool: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+    @property
+    def free(self) -> bool:
+        """Whether it takes one more job."""
+
+    def submit(self, fn: Callable[..., Answer], *args: Any) -> Future[Answer]:
+        """Run `work` with its arguments."""
+
+    def tend(self) -> None:
+        """Look after the jobs; called at every look."""
+
+    def answer(self, future: Future[Answer]) -> Answer:
+        """Return what came back; how it ended, if nothing did."""
+
+    def settled(self, future: Future[Answer], *, stored: bool) -> None:
+        """Learn that an answer was taken, and whether it will be looked up the next time."""
+
+    def stop(self) -> None:
+        """Let go, at once."""
+
+
 @dataclass
 class _Running:
     """A job that a worker has."""
@@ -213,7 +255,7 @@ class _Run:
 
     flow: Flow
     results: Results
-    pool: _Workers
+    pool: Pool
     folder: Path
     fresh: bool
     partial: Path | None
@@ -246,14 +288,19 @@ class _Run:
                 self.take_up(self.ready.popleft())
             while self.queue and self.pool.free:
                 self.start(self.queue.popleft())
+            self.pool.tend()
             if self.running:
-                done, _ = wait(self.running, POLL_SECONDS, FIRST_COMPLETED)
+                done, _ = wait(self.running, self.pool.poll_seconds, FIRST_COMPLETED)
                 for running in self.running.values():
                     self.tell_progress(running)
                 for future in done:
                     # Taken off only when stored: an interrupt in between loses nothing.
-                    self.finish(self.running[future].job, self.pool.answer(future))
+                    job = self.running[future].job
+                    self.finish(job, self.pool.answer(future))
+                    self.pool.settled(future, stored=self.is_stored(job))
                     del self.running[future]
+            elif self.queue:
+                time.sleep(self.pool.poll_seconds)
         return {uuid: self.outcomes[uuid] for uuid in self.jobs}
 
     def take_up(self, job: Job) -> None:
@@ -277,13 +324,23 @@ class _Run:
         except Exception as error:
             self.finish(job, Answer.of(error))
             return
-        scratch = self.folder / CALCULATIONS / job.uuid
+        scratch = self.scratch(job)
         progress = scratch / PROGRESS
         offset = progress.stat().st_size if progress.exists() and not self.fresh else 0
         partial = self.partial / f"{job.uuid}.json" if self.partial and not self.fresh else None
         self.tell("started", job)
         future = self.pool.submit(work, task, scratch, partial, self.fresh)
         self.running[future] = _Running(job, progress, offset)
+
+    def is_stored(self, job: Job) -> bool:
+        """Whether the next run looks this job up, or has to try it again."""
+        outcome = self.outcomes.get(job.uuid)
+        return outcome is not None and (outcome.status != "done" or outcome.document is not None)
+
+    def scratch(self, job: Job) -> Path:
+        """Working folder of a job; one that takes another's place has its own."""
+        name = job.uuid if job.index == 1 else f"{job.uuid}-{job.index}"
+        return self.folder / CALCULATIONS / name
 
     def resolved(self, job: Job) -> Job:
         """Return the job with its parents' outputs in it, from store and archive alike."""
@@ -324,16 +381,27 @@ class _Run:
         return Outcome("done", job.name, source=found.source, document=found.document)
 
     def finish(self, job: Job, answer: Answer) -> None:
-        """Store what a worker sent back."""
+        """Store what a worker sent back, and take up the jobs that it answers with."""
         error = answer.error
         document = None
+        if error is None and answer.further:
+            try:
+                replaced = self.extend(job, cloudpickle.loads(answer.further))
+            except Exception as broken:
+                answer = Answer.of(broken)
+                error = answer.error
+            else:
+                if replaced:
+                    self.halted = self.halted or answer.stop_jobflow
+                    return
         if error is None:
             try:
                 document = self.store(job, answer.output)
             except CalculationError as refused:
                 error = refused
         if error is not None:
-            self.note_failure(job, error, answer.exception or type(error).__name__)
+            exception = answer.exception or type(error).__name__
+            note_failure(self.folder, job.uuid, job.name, _one_line(error), exception)
             outcome = Outcome("failed", job.name, reason=_one_line(error), error=error)
         elif document is None:
             outcome = Outcome("done", job.name, source="computed", output=answer.output)
@@ -347,6 +415,38 @@ class _Run:
             self.stopped.add(job.uuid)
         self.halted = self.halted or answer.stop_jobflow
         self.settle(job, outcome, "failed" if outcome.status == "failed" else "finished")
+
+    def extend(self, job: Job, further: dict[str, Flow]) -> bool:
+        """Add jobs to the flow; say whether one of them takes this job's place.
+
+        As in jobflow's own manager, the children of a job wait for its replacement
+        and its detour, and not for an addition.
+        """
+        children = list(self.children[job.uuid])
+        for kind, flow in further.items():
+            added = list(get_flow(flow, allow_external_references=True).iterflow())
+            for new, _ in added:
+                self.jobs[new.uuid] = new
+                self.outcomes.pop(new.uuid, None)
+            for new, _ in added:
+                parents = [u for u in new.input_uuids if u in self.jobs and u != new.uuid]
+                self.await_parents(new.uuid, parents)
+                if not self.waiting[new.uuid]:
+                    self.ready.append(new)
+            if kind == "detour":
+                for child in children:
+                    self.await_parents(child, [new.uuid for new, _ in added])
+        return "replace" in further
+
+    def await_parents(self, uuid: str, parents: list[str]) -> None:
+        """Let a job wait for more parents."""
+        known = self.parents.setdefault(uuid, [])
+        fresh = [p for p in dict.fromkeys(parents) if p not in known]
+        known += fresh
+        open_ = [p for p in fresh if p not in self.outcomes]
+        self.waiting[uuid] = self.waiting.get(uuid, 0) + len(open_)
+        for parent in open_:
+            self.children[parent].append(uuid)
 
     def store(self, job: Job, output: Any) -> CalculationDocument | None:
         """Put an output into the store; return it if it is a calculation's document."""
@@ -378,18 +478,6 @@ class _Run:
             self.waiting[child] -= 1
             if self.waiting[child] == 0:
                 self.ready.append(self.jobs[child])
-
-    def note_failure(self, job: Job, error: AdhesionError, exception: str) -> None:
-        write_json(
-            self.folder / FAILURES / f"{job.uuid}.json",
-            {
-                "hash": job.uuid,
-                "label": job.name,
-                "reason": _one_line(error),
-                "exception": exception,
-                "time": datetime.now().isoformat(timespec="seconds"),
-            },
-        )
 
     def interrupted(self) -> None:
         """Keep what came back just before the interrupt, and say so."""
@@ -439,8 +527,16 @@ class _Workers:
     whose driver dies before the first task stays for ever.
     """
 
+    poll_seconds = POLL_SECONDS
+
     def __init__(self, number: int, threads: int) -> None:
         self.slots = [_Slot(threads) for _ in range(number)]
+
+    def tend(self) -> None:
+        """Do nothing: the processes look after themselves."""
+
+    def settled(self, future: Future[Answer], *, stored: bool) -> None:
+        """Do nothing: an answer leaves no trace."""
 
     def __enter__(self) -> _Workers:
         return self
@@ -560,6 +656,8 @@ class Answer:
     output: Any = None
     stop_children: bool = False
     stop_jobflow: bool = False
+    further: bytes = b""
+    """Flows by 'replace', 'detour', 'addition', by cloudpickle."""
     error: AdhesionError | None = None
     exception: str = ""
 
@@ -608,7 +706,8 @@ def work(task: bytes, scratch: Path, partial: Path | None, fresh: bool) -> Answe
             (scratch / ERROR_LOG).unlink(missing_ok=True)
             checkpoint = scratch / CHECKPOINT
             if partial is not None and partial.exists() and not checkpoint.exists():
-                write_text(checkpoint, partial.read_text(encoding="utf-8"))
+                # Damaged or not: the job tells of that and starts anew.
+                write_text(checkpoint, partial.read_text(encoding="utf-8", errors="replace"))
             with _inside(scratch):
                 return _run_job(task)
     except (Exception, SystemExit) as error:
@@ -622,17 +721,19 @@ def _run_job(task: bytes) -> Answer:
     job: Job = cloudpickle.loads(task)
     with JobStore(MemoryStore()) as nowhere:  # the driver stores what comes back
         response = job.run(nowhere)
-    for kind in ("replace", "detour", "addition", "stored_data"):
-        if getattr(response, kind) is not None:
-            raise CalculationError(
-                f"the job answers with {kind!r}",
-                where=job.name,
-                hint="only static flows are run: return an output, stop_children or stop_jobflow",
-            )
+    if response.stored_data is not None:
+        raise CalculationError(
+            "the job answers with 'stored_data', which jobflow's managers drop",
+            where=job.name,
+            hint="return it as output",
+        )
+    kinds = ("addition", "detour", "replace")
+    further = {k: getattr(response, k) for k in kinds if getattr(response, k) is not None}
     return Answer(
         jsanitize(response.output, strict=True, enum_values=True),
         bool(response.stop_children),
         bool(response.stop_jobflow),
+        cloudpickle.dumps(further) if further else b"",
     )
 
 

@@ -1,0 +1,1 @@
+"""Studies on a queue: Slurm through executorlib, jobflow-remote, or one plain script."""
