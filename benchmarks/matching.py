@@ -1,6 +1,11 @@
 """Lattice match: `adhesion.matching` beside pymatgen's ZSLGenerator on the same meshes.
 
-Run: python benchmarks/matching.py
+Run: python benchmarks/matching.py [--built]
+
+The second part, alone with --built, is the way to the list of built interfaces, Na(001) on Pb(001)
+in three layers each up to 400 Å2: pymatgen's CoherentInterfaceBuilder beside `adhesion.search`.
+`different` counts structures by (atoms of each side, principal strains of the film onto the
+substrate) once.
 
 Both search up to the same area with a tolerance of 5 %, the film taking the strain. Strains of both
 are the principal strains of film onto substrate. Matches are told apart by multiples and strains,
@@ -13,14 +18,18 @@ right-handed ones; that is let pass here, since the square mesh of sodium has mi
 from __future__ import annotations
 
 import platform
+import sys
 import time
 from importlib.util import find_spec
 from math import gcd
 
 import numpy as np
+from pymatgen.analysis.interfaces.coherent_interfaces import CoherentInterfaceBuilder
 from pymatgen.analysis.interfaces.zsl import ZSLGenerator
 
 from adhesion.matching import find_matches
+from adhesion.materials import load_material
+from adhesion.search import Limits, build_ranked, faces, find_pairings
 
 TOLERANCE = 0.05
 NA = 4.2906 * np.eye(2)
@@ -89,8 +98,72 @@ def over(key):
     return max(abs(key[2] - 1), abs(key[3] - 1)) > TOLERANCE + 1e-6
 
 
-def main():
-    """Print the table."""
+def built_by_pymatgen(film, substrate, area):
+    """All interfaces of CoherentInterfaceBuilder, as its get_interfaces makes them."""
+    start = time.perf_counter()
+    builder = CoherentInterfaceBuilder(
+        substrate_structure=substrate.structure,
+        film_structure=film.structure,
+        film_miller=(0, 0, 1),
+        substrate_miller=(0, 0, 1),
+        zslgen=ZSLGenerator(
+            max_area=area,
+            max_area_ratio_tol=(1 + TOLERANCE) ** 2 - 1,
+            max_length_tol=TOLERANCE,
+            max_angle_tol=TOLERANCE,
+        ),
+    )
+    found = [
+        interface
+        for termination in builder.terminations
+        for interface in builder.get_interfaces(
+            termination, gap=2.8, film_thickness=3, substrate_thickness=3
+        )
+    ]
+    seconds = time.perf_counter() - start
+    kinds = set()
+    for interface in found:
+        cells = [
+            np.array(interface.interface_properties[f"{side}_sl_vectors"])[:, :2]
+            for side in ("film", "substrate")
+        ]
+        stretches = np.sort(np.linalg.svd(np.linalg.solve(*cells))[1]).round(5)
+        sides = tuple(len(getattr(interface, f"{side}_indices")) for side in ("film", "substrate"))
+        kinds.add((*sides, *map(float, stretches)))
+    over_strain = sum(max(abs(k[2] - 1), abs(k[3] - 1)) > TOLERANCE + 1e-5 for k in kinds)
+    return seconds, len(found), len(kinds), over_strain
+
+
+def built_here(film, substrate, area):
+    """All distinct interfaces of `adhesion.search`, ranked, from the crystals on."""
+    start = time.perf_counter()
+    sides = [faces(crystal, (0, 0, 1), 3) for crystal in (film, substrate)]
+    found = find_pairings(*sides, Limits(max_area_A2=area, max_film_strain=TOLERANCE))
+    built = build_ranked(found)
+    seconds = time.perf_counter() - start
+    kinds = {
+        (len(i.film), len(i.atoms) - len(i.film), *(round(s, 5) for s in p.match.stretches))
+        for i, p in zip(built, found, strict=True)
+    }
+    return seconds, len(built), len(kinds), sum(p.match.strain > TOLERANCE + 1e-5 for p in found)
+
+
+def print_built(area=400):
+    film, substrate = load_material("Na"), load_material("Pb")
+    here = built_here(film, substrate, area)
+    theirs = built_by_pymatgen(film, substrate, area)
+    print(f"\nbuilt interfaces, Na(001) on Pb(001), {area} Å2, 3 + 3 layers")
+    print(f"{'':<26}{'time s':>8}{'built':>8}{'different':>11}{'over 5 %':>10}{'faster':>9}")
+    for name, (seconds, n, kinds, over_strain) in (
+        ("CoherentInterfaceBuilder", theirs),
+        ("adhesion", here),
+    ):
+        faster = f"{theirs[0] / seconds:.0f} x" if name == "adhesion" else ""
+        print(f"{name:<26}{seconds:>8.2f}{n:>8}{kinds:>11}{over_strain:>10}{faster:>9}")
+
+
+def print_searches():
+    """Print the table of the searches."""
     numba = "with" if find_spec("numba") else "without"
     print(f"{platform.machine()}, one thread, shortest of repeats, ZSLGenerator {numba} numba")
     print(
@@ -119,4 +192,6 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    if "--built" not in sys.argv[1:]:
+        print_searches()
+    print_built()

@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 from adhesion.errors import InputError, NoMatchError
 from adhesion.matching import (
     common_cell,
+    enlarged,
     find_matches,
+    match_of,
     nearest_misses,
     no_match_error,
     one_per_strain,
+    oriented,
     pareto,
 )
 
@@ -344,6 +347,51 @@ def test_pareto_front():
         )
     (largest, *_) = pareto(matches, cost=lambda m: -m.area_A2)
     assert largest.area_A2 == max(m.area_A2 for m in matches)
+
+
+SQUARE = [((0, 1), (-1, 0)), ((-1, 0), (0, -1)), ((0, -1), (1, 0)), ((1, 0), (0, 1))]
+MIRROR = ((-1, 0), (0, 1))
+IDENTITY = ((1, 0), (0, 1))
+
+
+def test_mirrors_of_both_faces_make_twins_one():
+    twins = find_matches(NA, PB, max_area_A2=100)
+    assert [m.film_multiple for m in twins] == [5, 5]
+    full = [np.array(r) @ m for r in SQUARE for m in (np.eye(2, dtype=int), np.array(MIRROR))]
+    one_sided = oriented(twins, NA, PB, full, SQUARE)
+    both = oriented(twins, NA, PB, full, full)
+    assert (len(one_sided), len(both)) == (2, 1)
+    assert both[0] in twins
+
+
+def test_a_face_without_its_meshs_symmetry_has_more_orientations():
+    """Two faces of twofold symmetry on square meshes: cell on cell, and turned by 90°."""
+    mesh = 4.0 * np.eye(2)
+    found = find_matches(mesh, mesh, max_area_A2=20, max_film_strain=1e-6)
+    half = [IDENTITY, ((-1, 0), (0, -1))]
+    assert len(found) == len(oriented(found, mesh, mesh, SQUARE, half)) == 1
+    turned = oriented(found, mesh, mesh, half, half)
+    assert [abs(m.twist_deg) for m in turned] == pytest.approx([0, 90])
+    assert turned[0] is found[0]
+    for m in turned:
+        film = np.array(m.film_transformation) @ mesh
+        assert abs(np.linalg.det(film)) == pytest.approx(16)
+        assert m.stretches == pytest.approx((1, 1))
+
+
+def test_enlarged_matches_have_the_multiple_that_a_film_needs():
+    found = find_matches(NA, PB, max_area_A2=200)
+    even = enlarged(found, 2, 200)
+    assert all(m.film_multiple % 2 == 0 for m in even)
+    assert {(m.film_multiple, m.substrate_multiple) for m in even} >= {(8, 13), (10, 16)}
+    assert (18, 26) not in {(m.film_multiple, m.substrate_multiple) for m in even}
+    for m in even:
+        again = match_of(NA, PB, m.film_transformation, m.substrate_transformation)
+        assert (again.film_multiple, again.substrate_multiple) == (
+            m.film_multiple, m.substrate_multiple
+        )  # fmt: skip
+        assert again.stretches == pytest.approx(m.stretches)
+        assert again.area_A2 == pytest.approx(m.area_A2)
 
 
 def test_nearest_misses_say_what_to_raise():

@@ -12,7 +12,7 @@ from ase.neighborlist import neighbor_list
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pymatgen.analysis.ewald import EwaldSummation
-from pymatgen.core import Lattice, Species, Structure
+from pymatgen.core import Composition, Lattice, Species, Structure
 from pymatgen.io.cif import CifWriter
 
 from adhesion import slabs
@@ -65,7 +65,8 @@ def crystal(name: str) -> Material:
 
 
 def only(name: str, miller=(0, 0, 1)) -> Termination:
-    (found,) = usable(terminations(crystal(name), miller))
+    """The one usable termination that keeps the formula."""
+    (found,) = (t for t in usable(terminations(crystal(name), miller)) if t.stoichiometric)
     return found
 
 
@@ -175,7 +176,7 @@ def test_plain_carbonate_is_polar_and_its_dipole_grows():
 @pytest.mark.parametrize("supercell", [((2, 0), (0, 1)), WIDE])
 def test_mended_carbonate(n_repeats, supercell):
     material = crystal("Na2CO3")
-    mended = usable(terminations(material, (0, 0, 1)))
+    mended = [t for t in usable(terminations(material, (0, 0, 1))) if t.stoichiometric]
     assert [t.name for t in mended] == ["Na half-occupied", "Na half-occupied.2"]
     n_meshes = round(abs(np.linalg.det(supercell)))
     for t in mended:
@@ -213,12 +214,12 @@ def test_moved_ions_spread_out():
 
 def test_polar_magnesia_is_said_so_and_mended_by_half():
     found = terminations(crystal("MgO"), (1, 1, 1))
-    plain = [t for t in found if not t.mended]
+    plain = [t for t in found if not t.mended and t.stoichiometric]
     assert {(t.top, t.bottom, t.polar, t.tasker) for t in plain} == {
         ("Mg", "O", True, "III"),
         ("O", "Mg", True, "III"),
     }
-    good = usable(found)
+    good = [t for t in usable(found) if t.stoichiometric]
     assert {(t.name, t.cell_multiple) for t in good} == {
         ("Mg half-occupied", 2),
         ("O half-occupied", 2),
@@ -237,6 +238,43 @@ def test_zincblende_111_is_mended_by_a_quarter():
     for t in good:
         slab = build_slab(crystal("ZnS"), t, 2, ((2, 0), (0, 2)))
         assert dipole_per_area(slab, {"Zn": 2, "S": -2}) == pytest.approx(0, abs=1e-9)
+
+
+SYMMETRIC = {
+    ("MgO", (1, 1, 1)): {"Mg symmetric": {"Mg": 1}, "O symmetric": {"O": 1}},
+    ("Na2CO3", (0, 0, 1)): {
+        "Na symmetric": {"Na": 1},
+        "Na.2 symmetric": {"Na": 1},
+        "O/C/Na symmetric": {"Na": -1},
+        "O/Na/C symmetric": {"Na": -1},
+    },
+    ("TiO2", (1, 1, 0)): {"O.2 symmetric": {"Ti": -1}, "O/Ti symmetric": {"Ti": 1}},
+    ("ZnS", (1, 1, 1)): {},  # no operation turns the plane upside down
+}
+
+
+@pytest.mark.parametrize(("name", "miller"), SYMMETRIC)
+def test_symmetric_slabs_have_one_face_twice_and_say_what_is_too_much(name, miller):
+    material = crystal(name)
+    found = {t.name: t for t in terminations(material, miller) if "symmetric" in t.name}
+    assert {n: t.excess for n, t in found.items()} == SYMMETRIC[name, miller]
+    formula, _ = material.structure.composition.get_integer_formula_and_factor()
+    units = Counter(Composition(formula).get_el_amt_dict())
+    for t in found.values():
+        assert not t.stoichiometric
+        assert (t.polar, t.top) == (False, t.bottom)
+        for thickness in (1, 2):
+            slab = build_slab(material, t, thickness)
+            z = slab.positions[:, 2]
+            up = sorted(zip(np.round(z, 2), slab.symbols, strict=True))
+            down = sorted(zip(np.round(z.max() - z, 2), slab.symbols, strict=True))
+            assert [s for _, s in up] == [s for _, s in down]
+            assert np.allclose([h for h, _ in up], [h for h, _ in down], atol=0.011)
+            whole = Counter(slab.get_chemical_symbols())
+            whole.subtract(t.excess)
+            assert len({whole[e] / k for e, k in units.items()}) == 1
+            assert set(units) <= set(slab.get_chemical_symbols())
+            assert abs(z.max() / t.repeat_A[2] - thickness) < 1
 
 
 def test_no_cut_left_says_why():

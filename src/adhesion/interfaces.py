@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import lcm
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from adhesion.errors import InputError
 
 Floats = NDArray[np.float64]
 
+NEAR_A = 3.0
+"""Atoms this near to their face are looked at first for which pair touches, Å."""
 FLAT_A2 = 4.0
 """Cells of non-identical displacement smaller than this have a flat registry, Å2."""
 
@@ -109,22 +112,73 @@ def contact_gap(
     """
     if not len(substrate) or not len(film):
         raise InputError("film and substrate never touch: one of them is empty")
-    cell = np.array(substrate.cell[:2, :2])
-    radii = [covalent_radii[a.numbers] for a in (substrate, film)]
-    reach = fraction * (radii[0][:, None] + radii[1][None, :])
     depth = substrate.positions[:, 2].max() - substrate.positions[:, 2]
     height = film.positions[:, 2] - film.positions[:, 2].min()
+    # Only atoms near the faces can touch first; the others are left out once that is sure.
+    near = depth < NEAR_A, height < NEAR_A
+    gap = _first_touch(substrate[near[0]], film[near[1]], depth, height, near, registry, fraction)
+    widest = 2 * fraction * max(covalent_radii[a.numbers].max() for a in (substrate, film))
+    wide = depth <= widest - gap, height <= widest - gap
+    if any((w & ~n).any() for w, n in zip(wide, near, strict=True)):
+        gap = _first_touch(
+            substrate[wide[0]], film[wide[1]], depth, height, wide, registry, fraction
+        )
+    if not np.isfinite(gap):
+        raise InputError("film and substrate never touch: their atoms pass by each other")
+    return gap
+
+
+def _first_touch(
+    substrate: Atoms,
+    film: Atoms,
+    depth: Floats,
+    height: Floats,
+    kept: tuple[Any, Any],
+    registry: tuple[float, float],
+    fraction: float,
+) -> float:
+    """Gap at which the first pair of these atoms touches, -inf where none does."""
+    radii = [covalent_radii[a.numbers] for a in (substrate, film)]
+    reach = fraction * (radii[0][:, None] + radii[1][None, :])
+    rho2 = in_plane_distances(substrate, film, registry)
+    touching = np.sqrt(np.clip(reach**2 - rho2, 0.0, None))
+    touching -= depth[kept[0]][:, None] + height[kept[1]][None, :]
+    touching[rho2 > reach**2] = -np.inf
+    return float(touching.max())
+
+
+def in_plane_distances(
+    substrate: Atoms, film: Atoms, registry: tuple[float, float], *, rings: int = 0
+) -> Floats:
+    """Squared in-plane distances between the atoms of two slabs, Å2.
+
+    Parameters
+    ----------
+    substrate, film : ase.Atoms
+        Slabs in the same in-plane cell.
+    registry : tuple of float
+        Shift of the film in fractions of the in-plane cell vectors.
+    rings : int
+        0 gives the distance of the nearest image; n gives those of all (2 n + 1)² images.
+
+    Returns
+    -------
+    ndarray, shape (n_substrate, n_film) or (n_substrate, n_film, (2 rings + 1)²)
+    """
+    cell = np.array(substrate.cell[:2, :2])
     shift = np.asarray(registry) @ cell
     delta = film.positions[None, :, :2] + shift - substrate.positions[:, None, :2]
     fractions = np.linalg.solve(cell.T, delta.reshape(-1, 2).T).T
     fractions -= np.round(fractions)
-    images = np.array([(i, j) for i in (-1, 0, 1) for j in (-1, 0, 1)], float)
-    rho2 = (((fractions[:, None, :] + images) @ cell) ** 2).sum(-1).min(1).reshape(delta.shape[:2])
-    touching = np.sqrt(np.clip(reach**2 - rho2, 0.0, None)) - depth[:, None] - height[None, :]
-    touching[rho2 > reach**2] = -np.inf
-    if not np.isfinite(touching.max()):
-        raise InputError("film and substrate never touch: their atoms pass by each other")
-    return float(touching.max())
+    steps = range(-max(rings, 1), max(rings, 1) + 1)
+    around = np.array([(i, j) for i in steps for j in steps], float) @ cell
+    wrapped = fractions @ cell
+    squared: Floats = (wrapped[:, :1] + around[:, 0]) ** 2
+    squared += (wrapped[:, 1:] + around[:, 1]) ** 2
+    if rings:
+        return squared.reshape(*delta.shape[:2], -1)
+    nearest: Floats = squared.min(1).reshape(delta.shape[:2])
+    return nearest
 
 
 def deepest_first(
@@ -226,13 +280,8 @@ def registries(
     list of tuple of float
         In fractions of the common cell, (0, 0) first.
     """
-    vectors = [np.linalg.inv(np.asarray(film_transformation, float))]
-    vectors.append(
-        np.linalg.inv(np.asarray(substrate_transformation, float))
-        if substrate_periodic
-        else np.eye(2)
-    )
-    basis = _lattice_of(np.vstack(vectors))
+    periodic = substrate_transformation if substrate_periodic else np.eye(2)
+    basis = displacement_cell(film_transformation, periodic)
     in_A = basis @ cell_A
     if abs(np.linalg.det(in_A)) < FLAT_A2:
         return [(0.0, 0.0)]
@@ -242,11 +291,26 @@ def registries(
     return [(float(x) % 1.0, float(y) % 1.0) for x, y in np.round(grid, 12)]
 
 
-def _lattice_of(vectors: Floats) -> Floats:
-    """Reduced basis of the lattice that rational vectors span, shape (2, 2)."""
-    scale = next(
-        s for s in range(1, 100_000) if np.abs(vectors * s - np.rint(vectors * s)).max() < 1e-6
-    )
+def displacement_cell(film_transformation: Any, substrate_transformation: Any) -> Floats:
+    """Cell of non-identical displacement: the lattice of all vectors of both meshes.
+
+    Parameters
+    ----------
+    film_transformation, substrate_transformation : array_like of int, shape (2, 2)
+        Common cell in vectors of the two meshes.
+
+    Returns
+    -------
+    ndarray, shape (2, 2)
+        Reduced vectors as rows, in fractions of the common cell.
+    """
+    matrices = [np.asarray(t, float) for t in (film_transformation, substrate_transformation)]
+    scale = lcm(*(round(abs(float(np.linalg.det(m)))) for m in matrices))
+    return _lattice_of(np.vstack([np.linalg.inv(m) for m in matrices]), scale)
+
+
+def _lattice_of(vectors: Floats, scale: int) -> Floats:
+    """Reduced basis of the lattice that multiples of 1 / scale span, shape (2, 2)."""
     rows = [list(map(int, r)) for r in np.rint(vectors * scale)]
     basis: list[list[int]] = []
     for column in range(2):

@@ -20,7 +20,7 @@ doi 10.1016/j.cpc.2015.08.038 (any deformation, not lengths and angles one by on
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -28,7 +28,7 @@ import numpy as np
 from adhesion.errors import InputError, NoMatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
@@ -300,6 +300,149 @@ def one_per_strain(matches: Iterable[Match]) -> list[Match]:
         kept.setdefault((match.film_multiple, match.substrate_multiple, low, high), match)
     chosen = {id(match) for match in kept.values()}
     return [match for match in matches if id(match) in chosen]
+
+
+def enlarged(matches: Iterable[Match], film_multiple_of: int, max_area_A2: float) -> list[Match]:
+    """Return the matches with those enlarged whose film multiple is not allowed.
+
+    Parameters
+    ----------
+    matches : iterable of Match
+        From `find_matches`.
+    film_multiple_of : int
+        What the film multiple must be divisible by: 2 where a reconstructed film needs even ones.
+    max_area_A2 : float
+        Limit on the area, Å2; an enlarged match beyond it is left out.
+
+    Returns
+    -------
+    list of Match
+        Ranked by area as before; the shorter cell vector is multiplied.
+    """
+    found = []
+    for match in matches:
+        factor = film_multiple_of // math.gcd(film_multiple_of, match.film_multiple)
+        if match.area_A2 * factor <= max_area_A2 * (1 + _SLACK):
+            found.append(match if factor == 1 else _multiplied(match, factor))
+    return sorted(found, key=lambda match: round(match.area_A2, 6))
+
+
+def oriented(
+    matches: Sequence[Match],
+    film_mesh_A: ArrayLike,
+    substrate_mesh_A: ArrayLike,
+    film_operations: Sequence[ArrayLike],
+    substrate_operations: Sequence[ArrayLike],
+) -> list[Match]:
+    """Return the orientations that the two crystals tell apart, each once.
+
+    `find_matches` knows the meshes only. A face may have less symmetry than its mesh (a square
+    mesh of a zincblende (001) has no fourfold axis): then one match stands for several
+    interfaces. And it may have mirrors, which make twins of left and right equal: both faces
+    need one.
+
+    Parameters
+    ----------
+    matches : sequence of Match
+        From `find_matches`.
+    film_mesh_A, substrate_mesh_A : array_like, shape (2, 2)
+        The meshes they were found for, Å.
+    film_operations, substrate_operations : sequence of array_like, shape (2, 2)
+        Point operations of each face as integer matrices that act on rows in mesh vectors, the
+        identity and mirrors among them.
+
+    Returns
+    -------
+    list of Match
+        Those given, less their mirror twins, then other orientations of the same cells.
+    """
+    if not matches:
+        return []
+    meshes = _mesh(film_mesh_A, "film_mesh_A"), _mesh(substrate_mesh_A, "substrate_mesh_A")
+    turns = [np.rint(np.linalg.inv(m.basis) @ m.rotations @ m.basis).astype(int) for m in meshes]
+    pairs = [(on_low, on_high) for on_low in turns[1] for on_high in turns[0]]
+    given = [
+        np.array([getattr(m, f"{side}_transformation") for m in matches])
+        for side in ("film", "substrate")
+    ]
+    film = np.concatenate([given[0] @ on_high for _, on_high in pairs])
+    substrate = np.concatenate([given[1] @ on_low for on_low, _ in pairs])
+    forms = _first_form(film, substrate, film_operations, substrate_operations)
+    _, first = np.unique(forms, axis=0, return_index=True)
+    order = np.sort(first)  # the identity comes first, so those given do
+    cells = film @ np.asarray(film_mesh_A, float), substrate @ np.asarray(substrate_mesh_A, float)
+    _, twist = _polar(*cells)
+    return [
+        matches[i]
+        if i < len(matches)
+        else replace(
+            matches[i % len(matches)],
+            film_transformation=_as_tuples(film[i]),
+            substrate_transformation=_as_tuples(substrate[i]),
+            twist_deg=float(twist[i].round(9)) + 0.0,
+        )
+        for i in order.tolist()
+    ]
+
+
+def _first_form(
+    film: Ints,
+    substrate: Ints,
+    film_operations: Sequence[ArrayLike],
+    substrate_operations: Sequence[ArrayLike],
+) -> Ints:
+    """First, in order of its numbers, of the Hermite forms that the operations make equal."""
+    best: Ints | None = None
+    for on_high in np.asarray(film_operations, dtype=np.int64):
+        for on_low in np.asarray(substrate_operations, dtype=np.int64):
+            if _det(on_high) != _det(on_low):
+                continue  # a mirror image of one side alone is another crystal
+            both = np.concatenate([substrate @ on_low, film @ on_high], axis=2)
+            form = _hermite(both).reshape(len(both), 8)
+            if best is None:
+                best = form
+                continue
+            change = form - best
+            leading = np.take_along_axis(change, (change != 0).argmax(axis=1)[:, None], axis=1)
+            best = np.where(leading < 0, form, best)
+    assert best is not None  # the identity is among the operations
+    return best
+
+
+def match_of(
+    film_mesh_A: ArrayLike,
+    substrate_mesh_A: ArrayLike,
+    film_transformation: Sequence[Sequence[int]],
+    substrate_transformation: Sequence[Sequence[int]],
+) -> Match:
+    """Return the match of two supercells that are known to belong together, row by row."""
+    film = np.asarray(film_transformation, dtype=np.int64)
+    substrate = np.asarray(substrate_transformation, dtype=np.int64)
+    cells = film @ np.asarray(film_mesh_A, float), substrate @ np.asarray(substrate_mesh_A, float)
+    stretches, twist = _polar(*cells)
+    return Match(
+        film_transformation=_as_tuples(film),
+        substrate_transformation=_as_tuples(substrate),
+        film_multiple=abs(int(_det(film))),
+        substrate_multiple=abs(int(_det(substrate))),
+        area_A2=abs(float(np.linalg.det(cells[1]))),
+        stretches=(float(stretches[0]), float(stretches[1])),
+        twist_deg=float(np.round(twist, 9)) + 0.0,
+    )
+
+
+def _multiplied(match: Match, factor: int) -> Match:
+    """Multiply the first, shorter vector of a match."""
+    (a, b), second = match.film_transformation
+    (c, d), other = match.substrate_transformation
+    return replace(
+        match,
+        film_transformation=((factor * a, factor * b), second),
+        substrate_transformation=((factor * c, factor * d), other),
+        film_multiple=factor * match.film_multiple,
+        substrate_multiple=factor * match.substrate_multiple,
+        area_A2=factor * match.area_A2,
+    )
 
 
 def nearest_misses(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -19,11 +20,12 @@ from pymatgen.io.cif import CifParser
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
 from adhesion.errors import InputError, nearest
-from adhesion.study import MaterialKind, MaterialSpec, data_path
+from adhesion.study import MaterialKind, MaterialSpec, data_path, require_file
 
 SYMPREC_A = 0.01
 MAX_ATOMS = 2000
 MAX_CIF_BYTES = 5_000_000
+MIN_CELL_A, MAX_CELL_A = 1.0, 500.0
 CLOSEST_A = 0.5
 CLOSEST_RADII = 0.4
 """Two atoms nearer than this part of the sum of their covalent radii overlap."""
@@ -217,12 +219,11 @@ def read_cif(path: Path) -> tuple[Structure, dict[str, float] | None]:
     """
     where = str(path)
     try:
-        if path.stat().st_size > MAX_CIF_BYTES:
-            raise InputError(f"the file is larger than {MAX_CIF_BYTES} bytes", where=where)
+        require_file(path, MAX_CIF_BYTES)
         text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputError(
-            f"cannot be read: {error.strerror or error}",
+            f"cannot be read: {getattr(error, 'strerror', None) or error}",
             where=where,
             hint="cif: takes a path relative to the study file",
         ) from None
@@ -240,7 +241,11 @@ def _parse(text: str, where: str) -> Structure:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = CifParser.from_str(text).parse_structures(primitive=False)
+            parser = CifParser.from_str(text)
+            _check_size(parser, where)  # pymatgen takes hours over a supercell
+            found = parser.parse_structures(primitive=False)
+    except InputError:
+        raise
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
@@ -248,23 +253,55 @@ def _parse(text: str, where: str) -> Structure:
             where=where,
             hint="check its cell, symmetry and atom_site loop, or export it again",
         ) from None
+    if re.search(r"^_cell_length_[abc]\s+-", text, re.M):
+        # pymatgen would take the length for positive and other angles than those given.
+        raise InputError("a _cell_length is negative", where=where)
     if len(found) != 1:
         raise InputError(
             f"holds {len(found)} crystals",
             where=where,
             hint="keep one data_ block with all its atoms",
         )
-    return Structure.from_sites(list(found[0]))
+    structure = Structure.from_sites(list(found[0]))
+    _check_numbers(structure, where)
+    return structure
+
+
+def _check_size(parser: CifParser, where: str) -> None:
+    """Refuse more sites than a crystal has, before symmetry is applied to them."""
+    sites = [block.data.get("_atom_site_fract_x", []) for block in parser._cif.data.values()]
+    number = max((len(s) for s in sites if isinstance(s, list)), default=0)
+    if number > MAX_ATOMS:
+        raise _too_many(number, where)
+
+
+def _too_many(number: int, where: str) -> InputError:
+    return InputError(
+        f"has {number} atoms in its cell; {MAX_ATOMS} is the limit",
+        where=where,
+        hint="give the unit cell of the crystal, not a supercell",
+    )
+
+
+def _check_numbers(structure: Structure, where: str) -> None:
+    """Refuse a cell that is none: the search for neighbours would crash with it, or hang."""
+    lattice = structure.lattice
+    values = [*lattice.matrix.flat, *structure.frac_coords.flat]
+    if not np.isfinite(values).all():
+        raise InputError("its cell or a position is no finite number", where=where)
+    if min(lattice.abc) < MIN_CELL_A or max(lattice.abc) > MAX_CELL_A or lattice.volume < 1.0:
+        raise InputError(
+            f"its cell is {', '.join(f'{x:.4g}' for x in lattice.abc)} Å, "
+            f"{lattice.volume:.4g} Å3; lengths of {MIN_CELL_A:g} to {MAX_CELL_A:g} Å are taken",
+            where=where,
+            hint="check its _cell_length and _cell_angle",
+        )
 
 
 def _check(structure: Structure, where: str) -> None:
     """Refuse what no slab can be cut from."""
     if len(structure) > MAX_ATOMS:
-        raise InputError(
-            f"has {len(structure)} atoms in its cell; {MAX_ATOMS} is the limit",
-            where=where,
-            hint="give the unit cell of the crystal, not a supercell",
-        )
+        raise _too_many(len(structure), where)
     mixed = sorted({str(s.species) for s in structure if not s.is_ordered})
     if mixed:
         raise InputError(

@@ -9,42 +9,54 @@ for the functional), so that it never depends on a relaxed number.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase import Atoms
+from ase.data import covalent_radii
 from ase.io import read as ase_read
+from ase.neighborlist import neighbor_list
 
 from adhesion.calculators import identity, resolve
-from adhesion.errors import InputError, nearest
-from adhesion.interfaces import cell_area, from_file, registries
-from adhesion.matching import Match, common_cell, find_matches, no_match_error
-from adhesion.materials import Material, load_material
+from adhesion.errors import InputError
+from adhesion.interfaces import cell_area, from_file
+from adhesion.matching import Match
+from adhesion.materials import (
+    CLOSEST_RADII,
+    MAX_ATOMS,
+    MAX_CIF_BYTES,
+    Material,
+    load_material,
+)
 from adhesion.schemas import Geometry, Recipe
-from adhesion.slabs import Termination, build_slab, terminations, usable
-from adhesion.study import InterfaceSpec, Level, SideSpec, Study
+from adhesion.search import (
+    Face,
+    Limits,
+    Pairing,
+    faces,
+    find_pairings,
+    n_candidates,
+    nothing_found,
+)
+from adhesion.study import InterfaceSpec, Level, SideSpec, Study, require_file
 
 ROLES = ("bulk_film", "bulk_substrate", "film_slab", "substrate_slab", "curve", "interface")
 
 
-@dataclass(frozen=True)
-class Side:
-    """One crystal of the interface, with the plane and face that were chosen."""
+@dataclass(frozen=True, eq=False)
+class Side(Face):
+    """One crystal of the interface, with the plane and face that were chosen.
+
+    Attributes
+    ----------
+    spec : SideSpec
+    choices : tuple of str
+        Names of the usable terminations.
+    """
 
     spec: SideSpec
-    material: Material
-    termination: Termination
-    thickness: int
     choices: tuple[str, ...]
-
-    def slab(self, transformation: Any) -> Atoms:
-        """Build the slab of this side in a supercell of its surface mesh."""
-        return build_slab(self.material, self.termination, self.thickness, transformation)
-
-    def atoms_per_mesh(self) -> float:
-        """Atoms of the slab per primitive surface mesh."""
-        n = self.termination.cell_multiple
-        return len(self.slab(((n, 0), (0, 1)))) / n
 
 
 @dataclass(frozen=True)
@@ -66,9 +78,9 @@ class Plan:
     shifts : list of tuple of float
         Registries to choose from, in fractions of the common cell.
     n_candidates : int
-        Terminations x cells x registries that were weighed.
+        Registries of all pairings: terminations x cells x registries.
     n_matches : int
-        Distinct cells within the limits.
+        Distinct cells of the chosen faces within the limits.
     summary : dict
         Numbers for tables: n_atoms, area_A2, layers, strains, termination.
     settings : dict
@@ -77,6 +89,9 @@ class Plan:
         Side ('film', 'substrate') to the settings of its bulk.
     recipes : dict
         Role to recipe, in the order of computation.
+    pairings : tuple of Pairing
+        All faces and common cells that were weighed, ranked; the one that ``candidate`` of the
+        study names, the first if it names none, is computed.
     """
 
     spec: InterfaceSpec
@@ -94,6 +109,7 @@ class Plan:
     bulk_settings: dict[str, dict[str, Any]]
     recipes: dict[str, Recipe]
     ready_made: tuple[Geometry, Geometry, float] | None = None
+    pairings: tuple[Pairing, ...] = ()
 
     @property
     def hashes(self) -> dict[str, str]:
@@ -145,25 +161,18 @@ def plan_interface(spec: InterfaceSpec, level: Level, study: Study) -> Plan:
     expected = [
         m.at_lattice(functional) if level.lattice[m.kind] == "relaxed" else m for m in materials
     ]
-    film = _side(spec.film, expected[0], level.layers.film)
-    thickness = getattr(level.layers, materials[1].kind)
-    substrate = _side(spec.substrate, expected[1], thickness)
     share = substrate_share(level, *materials)
-    matches = _matches(film, substrate, level, share, spec.label)
-    sizes = film.atoms_per_mesh(), substrate.atoms_per_mesh()
-
-    def size(m: Match) -> float:
-        return m.film_multiple * sizes[0] + m.substrate_multiple * sizes[1]
-
-    match = min(matches, key=lambda m: (round(size(m)), max(abs(s - 1) for s in m.stretches)))
-    cell = common_cell(match, film.termination.mesh_A, substrate.termination.mesh_A, share)
-    kpoints = _mesh(level.kpoint_length_A, cell)
-    shifts = registries(
-        match.film_transformation,
-        match.substrate_transformation,
-        cell,
-        substrate_periodic=substrate.termination.cell_multiple == 1,
+    choices = _faces(spec, level, expected)
+    pairings = _pairings(spec, level, choices, share)
+    chosen = _taken(spec, level, pairings)
+    match, cell = chosen.match, chosen.cell_A
+    film, substrate = (
+        Side(face.material, face.termination, face.thickness, side, _names(faces_))
+        for face, side, faces_ in zip(
+            (chosen.film, chosen.substrate), (spec.film, spec.substrate), choices, strict=True
+        )
     )
+    kpoints = kpoint_mesh(level.kpoint_length_A, cell)
     settings = resolve(level.calculator, elements, kpoints, slab=True)
     bulk_settings = {
         side: resolve(
@@ -176,7 +185,6 @@ def plan_interface(spec: InterfaceSpec, level: Level, study: Study) -> Plan:
         for side, m in zip(("film", "substrate"), expected, strict=True)
     }
     strains = match.strains(share)
-    n_faces = len(film.choices) * len(substrate.choices)
     require_dispersion(level, settings)
     return Plan(
         spec=spec,
@@ -186,11 +194,12 @@ def plan_interface(spec: InterfaceSpec, level: Level, study: Study) -> Plan:
         match=match,
         share=share,
         kpoints=kpoints,
-        shifts=shifts,
-        n_matches=len(matches),
-        n_candidates=n_faces * len(matches) * len(shifts),
+        shifts=chosen.grid(),
+        n_matches=sum(p.film is chosen.film and p.substrate is chosen.substrate for p in pairings),
+        n_candidates=n_candidates(pairings),
+        pairings=tuple(pairings),
         summary={
-            "n_atoms": round(size(match)),
+            "n_atoms": chosen.n_atoms,
             "area_A2": cell_area(cell),
             "film_layers": film.thickness,
             "substrate_layers": substrate.thickness,
@@ -265,43 +274,52 @@ def require_dispersion(level: Level, settings: dict[str, Any]) -> None:
         ) from None
 
 
-def _side(spec: SideSpec, material: Material, thickness: int) -> Side:
-    """Choose the face of one side: the one named, else the first usable."""
-    faces = usable(terminations(material, spec.miller))
-    names = tuple(t.name for t in faces)
-    if spec.termination is None:
-        chosen = faces[0]
-    else:
-        found = [t for t in faces if t.name == spec.termination]
-        if not found:
-            raise InputError(
-                f"{spec.label} has no usable termination {spec.termination!r}",
-                where=f"{spec.label}, termination",
-                hint=nearest(spec.termination, names),
-            )
-        chosen = found[0]
-    return Side(spec, material, chosen, thickness, names)
+def _faces(
+    spec: InterfaceSpec, level: Level, materials: list[Material]
+) -> tuple[list[Face], list[Face]]:
+    """Return the usable faces of both sides."""
+    film, substrate = materials
+    thickness = getattr(level.layers, substrate.kind)
+    return (
+        faces(film, spec.film.miller, level.layers.film, spec.film.termination),
+        faces(substrate, spec.substrate.miller, thickness, spec.substrate.termination),
+    )
 
 
-def _matches(film: Side, substrate: Side, level: Level, share: float, label: str) -> list[Match]:
-    """Distinct cells within the level's limits, or an error with the nearest misses."""
-    meshes = film.termination.mesh_A, substrate.termination.mesh_A
-    limits: dict[str, Any] = {
-        "max_area_A2": level.max_area_A2,
-        "max_film_strain": level.strain.max_film,
-        "max_substrate_strain": level.strain.max_substrate,
-        "substrate_share": share,
-        "substrate_multiple_of": substrate.termination.cell_multiple,
-    }
-    found = find_matches(*meshes, **limits)
-    matches = [m for m in found if m.film_multiple % film.termination.cell_multiple == 0]
-    if matches:
-        return matches
-    where = f"{label}, levels.{level.name}"
-    raise no_match_error(*meshes, **limits, where=where)
+def _pairings(
+    spec: InterfaceSpec, level: Level, choices: tuple[list[Face], list[Face]], share: float
+) -> list[Pairing]:
+    """Return all pairings within the level's limits, or an error with the nearest misses."""
+    limits = Limits(
+        max_area_A2=level.max_area_A2,
+        max_film_strain=level.strain.max_film,
+        max_substrate_strain=level.strain.max_substrate,
+        substrate_share=share,
+    )
+    found = find_pairings(*choices, limits)
+    if not found:
+        raise nothing_found(*choices, limits, where=f"{spec.label}, levels.{level.name}")
+    return found
 
 
-def _mesh(length_A: float, cell: Any) -> tuple[int, int, int]:
+def _taken(spec: InterfaceSpec, level: Level, pairings: list[Pairing]) -> Pairing:
+    """Return the pairing that the study names by its place in the ranked list."""
+    if spec.candidate > len(pairings):
+        raise InputError(
+            f"there is no candidate {spec.candidate}: {len(pairings)} lie within the limits"
+            f" of levels.{level.name}",
+            where=f"{spec.label}, candidate",
+            hint="see the list of: adhesion plan",
+        )
+    return pairings[spec.candidate - 1]
+
+
+def _names(found: list[Face]) -> tuple[str, ...]:
+    return tuple(face.termination.name for face in found)
+
+
+def kpoint_mesh(length_A: float, cell: Any) -> tuple[int, int, int]:
+    """Return the k-points of a slab's cell, so many that points times length is `length_A`."""
     n = [max(1, round(length_A / float(np.linalg.norm(v)))) for v in np.asarray(cell)[:2]]
     return n[0], n[1], 1
 
@@ -414,22 +432,64 @@ def _ints(matrix: Any) -> list[list[int]]:
     return [[int(x) for x in row] for row in matrix]
 
 
+def _ready_made_atoms(path: Path) -> Atoms:
+    """Read the last structure of a file that ASE knows.
+
+    No folder: it could be one of ASE's bundles, which are unpickled. No compressed file: it
+    may be of any size when it is unpacked.
+
+    Raises
+    ------
+    InputError
+        If it is missing, too large, of no such format, or holds a number that is not finite.
+    """
+    where = str(path)
+    try:
+        require_file(path, MAX_CIF_BYTES)
+        if path.suffix in (".gz", ".bz2", ".xz"):
+            raise InputError("is compressed", where=where, hint="unpack it first")
+        # Absolute: ASE takes a name that starts with postgres for a data base.
+        atoms = ase_read(str(path.absolute()), index=-1, do_not_split_by_at_sign=True)
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:  # ASE's readers raise anything
+        reason = (str(error).splitlines() or [""])[0]
+        raise InputError(
+            f"cannot be read as a structure ({type(error).__name__}: {reason})", where=where
+        ) from None
+    if not np.isfinite([*atoms.positions.flat, *atoms.cell.array.flat]).all():
+        raise InputError("holds a coordinate that is no finite number", where=where)
+    if len(atoms) > MAX_ATOMS:
+        raise InputError(f"has {len(atoms)} atoms; {MAX_ATOMS} is the limit", where=where)
+    _refuse_overlaps(atoms, where)
+    return atoms
+
+
+def _refuse_overlaps(atoms: Atoms, where: str) -> None:
+    """Refuse two atoms in one place."""
+    radii = covalent_radii[atoms.numbers]
+    i, j, distance_A = neighbor_list("ijd", atoms, 2 * CLOSEST_RADII * float(radii.max()))
+    overlaps = np.flatnonzero(distance_A < CLOSEST_RADII * (radii[i] + radii[j]))
+    if overlaps.size:
+        k = overlaps[np.argmin(distance_A[overlaps])]
+        raise InputError(
+            f"atoms {i[k]} and {j[k]} are {distance_A[k]:.2f} Å apart",
+            where=where,
+            hint="remove the atom that stands there twice, or check the cell",
+        )
+
+
 def _plan_ready_made(spec: InterfaceSpec, level: Level) -> Plan:
     """Plan an interface whose structure was made elsewhere."""
     where = str(spec.structure)
-    try:
-        atoms = ase_read(where)
-    except Exception as error:  # ASE's readers raise anything
-        raise InputError(
-            f"cannot be read as a structure ({type(error).__name__}: {error})", where=where
-        ) from None
+    atoms = _ready_made_atoms(Path(where))
     try:
         low, high, gap = from_file(atoms, spec.film_atoms or [])
     except InputError as error:
         raise InputError(error.what, where=where, hint="see film_atoms in the study") from None
     elements = set(atoms.get_chemical_symbols())
     level = level.for_elements(elements)
-    kpoints = _mesh(level.kpoint_length_A, atoms.cell[:])
+    kpoints = kpoint_mesh(level.kpoint_length_A, atoms.cell[:])
     settings = resolve(level.calculator, elements, kpoints, slab=True)
     require_dispersion(level, settings)
     sides = {"film": Geometry.from_ase(high), "substrate": Geometry.from_ase(low)}

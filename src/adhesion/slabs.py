@@ -8,9 +8,11 @@ pymatgen's SlabGenerator is not used for this: its oriented cell holds several r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from itertools import combinations
 from math import comb, gcd
 from typing import Any, Literal
@@ -21,7 +23,7 @@ from ase.build import make_supercell
 from ase.data import atomic_numbers, covalent_radii
 from numpy.typing import NDArray
 from pymatgen.analysis.ewald import EwaldSummation
-from pymatgen.core import Lattice, Species, Structure
+from pymatgen.core import Composition, Lattice, Species, Structure
 from pymatgen.io.ase import AseAtomsAdaptor
 from pymatgen.symmetry.analyzer import SpacegroupAnalyzer
 
@@ -48,6 +50,10 @@ OCCUPIED = {
     Fraction(2, 3): "two-thirds-occupied",
     Fraction(3, 4): "three-quarters-occupied",
 }
+BOND_DECAY_A = 0.37
+"""Fall of bond order with distance, Å: Brown & Altermatt, Acta Cryst. B 41, 244 (1985)."""
+BOND_REACH_A = 6.0
+"""Pairs of atoms further apart than this count as no bond."""
 MAX_ARRANGEMENTS = 20_000
 VACUUM_A = 7.0
 SAME_ENERGY_EV = 1e-3
@@ -78,7 +84,7 @@ class Termination:
         How the crystal maps the top of whole repeat units onto their bottom; for mended cuts,
         with averaged occupancies.
     stoichiometric : bool
-        Whether whole repeat units (all that `build_slab` makes of a compound) keep the formula.
+        Whether the slab keeps the formula: all of whole repeat units do.
     tasker : {'I', 'II', 'III', ''}
         Tasker's type of the plain cut; '' without oxidation states.
     dipole_per_area_e_A : float
@@ -98,6 +104,11 @@ class Termination:
         Part of the top layer that sits on the bottom face instead.
     units_per_repeat : int
         Layers (metal), sheets (layered) or 1 (compound) in one repeat unit.
+    part_A : float
+        Height of the part of a repeat unit by which a symmetric slab differs from whole ones;
+        negative where it is left out. 0 for all others.
+    excess : dict
+        Element to its atoms per mesh beyond whole formula units, of a symmetric slab.
     """
 
     name: str
@@ -119,6 +130,8 @@ class Termination:
     cell_multiple: int = 1
     moved_fraction: float = 0.0
     units_per_repeat: int = 1
+    part_A: float = 0.0
+    excess: dict[str, int] = field(default_factory=dict)
 
     @property
     def mesh_area_A2(self) -> float:
@@ -382,11 +395,12 @@ def _units(material: Material, plane: _Plane) -> Floats:
 
 
 def terminations(material: Material, miller: Sequence[int]) -> list[Termination]:
-    """List every termination of a plane: all cuts, both faces, and the mended polar ones.
+    """List every termination of a plane: all cuts, both faces, mended and symmetric ones.
 
     Cuts that an operation of the crystal's space group maps onto one another (mirror images
     among them) are listed once. The order does not depend on origin or cell: whole bonds
-    first, then non-polar, then fewer layers apart.
+    first, then non-polar, then fewer layers apart; symmetric slabs of a compound, most of
+    them not stoichiometric, last.
 
     Parameters
     ----------
@@ -417,7 +431,8 @@ def terminations(material: Material, miller: Sequence[int]) -> list[Termination]
             order = (sum(t.broken_bonds.values()), t.polar, t.mended, t.name, key, flipped, cut_A)
             found.append((order, t))
     found.sort(key=lambda pair: pair[0])
-    return _named([t for _, t in found])
+    named = _named([t for _, t in found])
+    return named + [s for t in named for s in _symmetric(material, sides[t.flipped], t)]
 
 
 def _plain(
@@ -511,6 +526,55 @@ def _mended(
     ]
 
 
+def _symmetric(material: Material, plane: _Plane, plain: Termination) -> list[Termination]:
+    """Give an asymmetric cut of a compound the same face below as above, if the crystal has it.
+
+    The cut at c has its image at c' under an operation that turns the plane upside down. A slab
+    from c' to c holds whole repeat units and a part of one, and has no dipole.
+    """
+    if material.kind != "compound" or plain.mended or plain.broken_bonds:
+        return []
+    if plain.symmetry != "none" and not plain.polar:
+        return []
+    cut_A, period_A = plain.shift * plane.period_A, plane.period_A
+    formula, _ = material.structure.composition.get_integer_formula_and_factor()
+    units = {e: int(n) for e, n in Composition(formula).get_el_amt_dict().items()}
+    options = []
+    for i in np.flatnonzero(plane.signs < 0):
+        part_A = float((2 * cut_A - plane.offsets_A[i]) % period_A)
+        heights = plane.above(cut_A)[:, 2] - cut_A
+        inside = Counter(plane.symbols[heights > period_A - part_A].tolist())
+        excess = _beyond_formula(inside, units)
+        size = sum(map(abs, excess.values()))
+        # Left out below, the part must leave some of every element even of one repeat unit.
+        short_A = period_A if part_A > period_A / 2 and inside.keys() >= units.keys() else 0.0
+        options.append((size, round(part_A - short_A, 6), plane.flips[i], excess))
+    if not options:
+        return []
+    _, part_A, kind, excess = min(options, key=lambda option: option[:3])
+    return [
+        replace(
+            plain,
+            name=f"{plain.name} symmetric",
+            symmetry=kind,
+            stoichiometric=not excess,
+            dipole_per_area_e_A=0.0,
+            bottom=plain.top,
+            polar=False,
+            part_A=part_A,
+            excess=excess,
+        )
+    ]
+
+
+def _beyond_formula(counts: Counter[str], units: dict[str, int]) -> dict[str, int]:
+    """Return what atoms are too many or too few for the nearest number of formula units."""
+    most = max(counts[e] // n for e, n in units.items()) + 1
+    left = [{e: counts[e] - k * n for e, n in units.items()} for k in range(most + 1)]
+    best = min(left, key=lambda e: sum(map(abs, e.values())))
+    return {e: n for e, n in sorted(best.items()) if n}
+
+
 def _with(element: str, others: str) -> str:
     """Put an element before the others, once."""
     return "/".join([element, *(e for e in others.split("/") if e not in ("", element))])
@@ -590,18 +654,44 @@ def build_slab(
     order. Beyond 20000 arrangements a fixed pseudo-random sample of that many is compared.
     """
     cell = _checked_supercell(termination, thickness, supercell)
-    sign = -1 if termination.flipped else 1
-    plane = _plane(material, [sign * i for i in termination.miller])
-    cut_A = termination.shift * plane.period_A
-    n_repeats = -(-thickness // termination.units_per_repeat)
-    unit = _stack(material, plane, cut_A, n_repeats, thickness, termination)
+    n_repeats = -(-thickness // termination.units_per_repeat) + (termination.part_A > 0)
+    unit = _unit(material, termination, thickness, n_repeats)
     matrix = np.eye(3, dtype=np.int64)
     matrix[:2, :2] = cell
     slab = make_supercell(unit, matrix, wrap=False)
     if termination.mended:
         k = round(termination.moved_fraction * int(slab.get_tags().sum()))
-        slab = _move(slab, k, n_repeats * plane.repeat_A, material.oxidation_states or {})
+        slab = _move(slab, k, n_repeats * termination.repeat_A, material.oxidation_states or {})
     return _finished(slab)
+
+
+def cut_bonds_per_area(material: Material, termination: Termination) -> float:
+    """Bond order that a cut goes through per area, 1/Å2: how hard the crystal is to part there.
+
+    s = (1/A) sum over the pairs that the cut parts of exp((r_i + r_j - d_ij) / 0.37 Å), with
+    covalent radii r: Pauling's bond order with the decay of bond valences (Brown and
+    Altermatt, Acta Cryst. B 41, 244 (1985)). Of the plain cut, before ions are moved.
+
+    Parameters
+    ----------
+    material : Material
+    termination : Termination
+        From `terminations` of it.
+    """
+    sign = -1 if termination.flipped else 1
+    plane = _plane(material, [sign * i for i in termination.miller])
+    cut_A = termination.shift * plane.period_A
+    cell = np.vstack([np.pad(plane.mesh_A, ((0, 0), (0, 1))), plane.repeat_A])
+    positions = plane.above(cut_A)
+    crystal = Structure(Lattice(cell), plane.symbols, positions, coords_are_cartesian=True)
+    i, j, images, distance_A = crystal.get_neighbor_list(BOND_REACH_A, exclude_self=True)
+    radii = covalent_radii[[atomic_numbers[s] for s in plane.symbols]]
+    low, high = positions[i, 2], positions[j, 2] + images @ cell[:, 2]
+    passed = np.diff(np.floor((np.column_stack([low, high]) - cut_A) / plane.period_A), axis=1)[
+        :, 0
+    ]
+    order = np.exp((radii[i] + radii[j] - distance_A) / BOND_DECAY_A)
+    return float((order * np.maximum(passed, 0)).sum()) / plane.area_A2
 
 
 def _checked_supercell(
@@ -623,6 +713,15 @@ def _checked_supercell(
             hint="choose a larger common cell (max_area_A2) or another termination",
         )
     return cell
+
+
+@lru_cache(maxsize=64)
+def _unit(material: Material, termination: Termination, thickness: int, n_repeats: int) -> Atoms:
+    """Slab on one mesh; a search cuts the same one for hundreds of supercells."""
+    sign = -1 if termination.flipped else 1
+    plane = _plane(material, [sign * i for i in termination.miller])
+    cut_A = termination.shift * plane.period_A
+    return _stack(material, plane, cut_A, n_repeats, thickness, termination)
 
 
 def _stack(
@@ -649,6 +748,9 @@ def _stack(
             # Cuts between units, counted up from the bottom of the stack.
             inner = np.sort((_units(material, plane) - cut_A - 1e-6) % plane.period_A)
             floor_A = cut_A + float(inner[surplus - 1]) + 1e-6
+        if termination.part_A:
+            whole_A = plane.period_A if termination.part_A > 0 else 0.0
+            floor_A = cut_A + whole_A - termination.part_A
         keep = positions[:, 2] > floor_A
         positions, symbols, tags = positions[keep], symbols[keep], tags[keep]
     height_A = max(float(np.ptp(positions[:, 2])), 1.0)

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from adhesion.errors import InputError, NoMatchError
 from adhesion.estimates import cpu_seconds
-from adhesion.matching import common_cell, find_matches, nearest_misses, one_per_strain
+from adhesion.matching import (
+    Match,
+    common_cell,
+    find_matches,
+    nearest_misses,
+    one_per_strain,
+    pareto,
+)
 from adhesion.materials import Material, load_material
-from adhesion.planning import Plan
-from adhesion.slabs import build_slab, terminations, usable
+from adhesion.planning import Plan, Side
+from adhesion.search import Pairing, candidates
+from adhesion.slabs import build_slab, cut_bonds_per_area, terminations, usable
 from adhesion.study import MaterialSpec
 
 MAX_AREA_A2 = 5000.0
+MOST_LISTED = 50
+"""Pairings in the JSON of a plan."""
+MOST_SCORED = 5
+"""Pairings whose registries are weighed for a plan."""
 
 
 def plan_data(plans: list[Plan]) -> list[dict[str, Any]]:
@@ -26,6 +40,8 @@ def plan_data(plans: list[Plan]) -> list[dict[str, Any]]:
             "level_settings": plan.level.model_dump(mode="json", exclude={"with_oxygen"}),
             "cell_A": _cell(plan),
             "n_cells": plan.n_matches,
+            "candidate": plan.spec.candidate,
+            "candidates": pairing_data(plan.pairings),
             "n_registries": len(plan.shifts),
             "kpoints": list(plan.kpoints),
             "film_transformation": plan.match.film_transformation if plan.match else None,
@@ -75,17 +91,17 @@ def _one(plan: Plan) -> str:
     if plan.match is not None and plan.film is not None and plan.substrate is not None:
         lines += [
             f"  match        {plan.match.film_multiple} film on {plan.match.substrate_multiple} "
-            f"substrate meshes; the fewest atoms of {plan.n_matches} cells within the limits",
+            f"substrate meshes, one of {plan.n_matches} cells within the limits",
             f"  strain       film {_pair(facts['film_strain_percent'])} %, "
             f"substrate {_pair(facts['substrate_strain_percent'])} %",
-            f"  termination  film {plan.film.termination.name!r} of {_names(plan.film.choices)}",
-            f"               substrate {plan.substrate.termination.name!r} of "
-            f"{_names(plan.substrate.choices)}",
+            *_usable("termination", "film", plan.film),
+            *_usable("", "substrate", plan.substrate),
             f"  thickness    film {plan.film.thickness}, substrate {plan.substrate.thickness} "
             f"({_unit(plan.substrate.material)})",
         ]
     lines.append(f"  registries   {len(plan.shifts)} weighed by geometry, "
                  f"{min(plan.level.n_registries, len(plan.shifts))} computed at most")  # fmt: skip
+    lines += _candidate_lines(plan)
     lines.append("  calculations")
     for role, recipe in plan.recipes.items():
         lines.append(f"    {recipe.hash}  {role.replace('_', ' '):15} {_cost(plan, role)}")
@@ -106,8 +122,82 @@ def _pair(pair: tuple[float, float]) -> str:
     return f"{pair[0]:+.2f} / {pair[1]:+.2f}"
 
 
-def _names(names: tuple[str, ...]) -> str:
-    return f"{len(names)} usable ({', '.join(names)})"
+def _usable(title: str, name: str, side: Side) -> list[str]:
+    """Chosen termination and all usable ones, wrapped."""
+    text = f"{name} {side.termination.name!r} of {len(side.choices)} usable"
+    text += f" ({', '.join(side.choices)})"
+    indent = " " * 15
+    first = f"  {title:13}"
+    return textwrap.wrap(text, 98, initial_indent=first, subsequent_indent=indent)
+
+
+def pairing_data(pairings: Sequence[Pairing]) -> list[dict[str, Any]]:
+    """Return ranked pairings as plain data, the first few with their best fit.
+
+    Parameters
+    ----------
+    pairings : sequence of Pairing
+        From `adhesion.search.find_pairings`; `MOST_LISTED` of them are listed.
+    """
+    rows = []
+    for rank, pairing in enumerate(pairings[:MOST_LISTED], start=1):
+        film, substrate = pairing.match.strains(pairing.share)
+        best = candidates(pairing)[0] if rank <= MOST_SCORED else None
+        rows.append(
+            {
+                "rank": rank,
+                "film_termination": pairing.film.termination.name,
+                "substrate_termination": pairing.substrate.termination.name,
+                "stoichiometric": pairing.stoichiometric,
+                "film_multiple": pairing.match.film_multiple,
+                "substrate_multiple": pairing.match.substrate_multiple,
+                "film_transformation": pairing.match.film_transformation,
+                "substrate_transformation": pairing.match.substrate_transformation,
+                "area_A2": round(pairing.area_A2, 4),
+                "n_atoms": pairing.n_atoms,
+                "film_strain_percent": [round(100 * s, 3) for s in film],
+                "substrate_strain_percent": [round(100 * s, 3) for s in substrate],
+                "twist_deg": round(pairing.match.twist_deg, 4),
+                "flat_registry": pairing.flat,
+                "registry": best.registry if best else None,
+                "gap_A": best.gap_A if best else None,
+                "bonds_per_A2": round(best.bonds_per_A2, 5) if best else None,
+            }
+        )
+    return rows
+
+
+def _candidate_lines(plan: Plan) -> list[str]:
+    """The head of the ranked list, and why it is ranked so."""
+    if not plan.pairings:
+        return []
+    lines = [
+        f"  candidates   {plan.n_candidates} = registries of {len(plan.pairings)} pairings of"
+        f" faces and cells; number {plan.spec.candidate} is computed",
+        "               ranked by: whole formula, no ions moved, easy cut, fewest atoms, least",
+        "               strain; 'candidate: 2' takes another; bonds: of its best registry",
+        f"    {'':>3} {'film | substrate':30} {'cell':>9} {'Å2':>6} {'atoms':>5} {'strain %':>15}"
+        f" {'gap Å':>6} {'bonds/Å2':>8}",
+    ]
+    chosen = plan.spec.candidate
+    shown = [*range(1, min(MOST_SCORED, len(plan.pairings)) + 1)]
+    for rank in [*shown, *([chosen] if chosen not in shown else [])]:
+        pairing = plan.pairings[rank - 1]
+        best = candidates(pairing)[0]
+        strains = _pair(_percents(pairing.match.strains(pairing.share)[0]))
+        faces = f"{pairing.film.termination.name} | {pairing.substrate.termination.name}"
+        cell = f"{pairing.match.film_multiple} on {pairing.match.substrate_multiple}"
+        lines.append(
+            f"    {rank:>3} {faces[:30]:30} {cell:>9} {pairing.area_A2:6.1f} {pairing.n_atoms:5d}"
+            f" {strains:>15} {best.gap_A:6.2f} {best.bonds_per_A2:8.4f}"
+            f"{'  <' if rank == chosen else ''}"
+        )
+    more = len(plan.pairings) - len(shown)
+    return [*lines, *([f"        and {more} more: --json"] if more else [])]
+
+
+def _percents(strains: tuple[float, float]) -> tuple[float, float]:
+    return 100 * strains[0], 100 * strains[1]
 
 
 def _unit(material: Material) -> str:
@@ -130,6 +220,7 @@ def match_data(
     max_area_A2: float,
     max_strain: float,
     substrate_share: float,
+    front: bool = False,
 ) -> list[dict[str, Any]]:
     """Return the common cells of two planes, one of each multiples and strains, ranked by area.
 
@@ -143,6 +234,8 @@ def match_data(
         Limit on the principal strains of both sides, as a fraction.
     substrate_share : float
         Part of the logarithmic strain that the substrate takes.
+    front : bool
+        Only the Pareto front: cells that no other beats in both atoms and strain.
 
     Raises
     ------
@@ -169,6 +262,11 @@ def match_data(
     found = one_per_strain(find_matches(*meshes, **limits))
     if not found:
         raise _no_cell(meshes, limits)
+
+    def n_atoms(m: Match) -> int:
+        return round(m.film_multiple * sizes[0] + m.substrate_multiple * sizes[1])
+
+    found = pareto(found, cost=n_atoms) if front else found
     return [
         {
             "area_A2": round(m.area_A2, 4),
@@ -176,7 +274,7 @@ def match_data(
             "substrate_multiple": m.substrate_multiple,
             "principal_strains": [round(s, 8) for s in m.strains(substrate_share)[0]],
             "twist_deg": round(m.twist_deg, 4),
-            "n_atoms": round(m.film_multiple * sizes[0] + m.substrate_multiple * sizes[1]),
+            "n_atoms": n_atoms(m),
             "film_transformation": m.film_transformation,
             "substrate_transformation": m.substrate_transformation,
         }
@@ -223,6 +321,66 @@ def match_text(rows: list[dict[str, Any]]) -> str:
             f"{low:+7.3f} {high:+8.3f} {row['twist_deg']:8.2f} {row['n_atoms']:6d}"
         )
     return "\n".join(lines)
+
+
+def faces_data(name: str, miller: tuple[int, int, int]) -> list[dict[str, Any]]:
+    """Return all terminations of a plane as plain data.
+
+    Parameters
+    ----------
+    name : str
+        Material name or CIF file.
+    miller : tuple of int
+        Of the conventional cell.
+    """
+    material = material_or_cif(name)
+    return [
+        {
+            "name": t.name,
+            "usable": not t.polar and not t.broken_bonds,
+            "shift": round(t.shift, 6),
+            "flipped": t.flipped,
+            "top": t.top,
+            "bottom": t.bottom,
+            "stoichiometric": t.stoichiometric,
+            "excess_per_mesh": t.excess,
+            "symmetry": t.symmetry,
+            "tasker": t.tasker,
+            "polar": t.polar,
+            "dipole_per_area_e_A": round(t.dipole_per_area_e_A, 6),
+            "moved_fraction": round(t.moved_fraction, 6),
+            "meshes_multiple_of": t.cell_multiple,
+            "broken_bonds_per_mesh": t.broken_bonds,
+            "cut_bonds_per_A2": round(cut_bonds_per_area(material, t), 4),
+            "mesh_A": t.mesh_A.round(6).tolist(),
+            "repeat_A": round(float(t.repeat_A[2]), 6),
+        }
+        for t in terminations(material, miller)
+    ]
+
+
+def faces_text(rows: list[dict[str, Any]]) -> str:
+    """Return the terminations as a table, with what is wrong with those that cannot be used."""
+    lines = [
+        f"{'name':28} {'shift':>6} {'top':12} {'bottom':12} {'symmetry':9} {'Tasker':6}"
+        f" {'cut/Å2':>6} remarks"
+    ]
+    for row in rows:
+        bonds = ", ".join(f"{n} {bond}" for bond, n in row["broken_bonds_per_mesh"].items())
+        excess = ", ".join(f"{n:+d} {e}" for e, n in row["excess_per_mesh"].items())
+        remarks = [
+            f"breaks {bonds}" if bonds else "",
+            f"polar {row['dipole_per_area_e_A']:+.3f} e/Å" if row["polar"] else "",
+            f"{row['moved_fraction']:.2g} moved to the bottom" if row["moved_fraction"] else "",
+            f"{excess} per mesh" if excess else "",
+        ]
+        lines.append(
+            f"{row['name']:28} {row['shift']:6.3f} {row['top']:12} {row['bottom']:12} "
+            f"{row['symmetry']:9} {row['tasker']:6} "
+            f"{row['cut_bonds_per_A2']:6.3f} {'; '.join(r for r in remarks if r)}".rstrip()
+        )
+    n = sum(row["usable"] for row in rows)
+    return "\n".join([*lines, f"{n} of {len(rows)} can be used: no bond broken, not polar"])
 
 
 def material_or_cif(name: str) -> Material:
