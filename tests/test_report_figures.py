@@ -9,6 +9,7 @@ from matplotlib import image
 
 from adhesion.errors import InputError
 from adhesion.report import figures
+from adhesion.report.drawing import FigureCanvasAgg, styled
 from adhesion.report.figures import adhesion_figure
 from test_rows import STUDY, TENSIONS, make_input, make_row, proxy_row, without
 
@@ -24,7 +25,7 @@ def rows():
 
 @pytest.fixture
 def drawn(rows):
-    with matplotlib.style.context(["default", figures.STYLE]):
+    with styled():
         return figures._figure(rows)
 
 
@@ -65,7 +66,7 @@ def test_bounds_carry_arrows(drawn):
 
 
 def test_labels_and_points_stay_apart(drawn):
-    canvas = figures.FigureCanvasAgg(drawn)
+    canvas = FigureCanvasAgg(drawn)
     renderer = canvas.get_renderer()
     drawn.draw(renderer)
     boxes = [t.get_window_extent(renderer) for t in drawn.axes[0].get_yticklabels()]

@@ -1,25 +1,67 @@
-"""From plans and stored documents to rows."""
+"""From plans and stored documents to rows, and to all that stands behind them."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adhesion.errors import DamagedFileError
 from adhesion.planning import Plan
+from adhesion.report.evidence import ladder_errors, surface_documents
 from adhesion.rows import RowInput, make_row
 from adhesion.runner import failure
-from adhesion.schemas import AdhesionRow, CalculationDocument
+from adhesion.schemas import AdhesionRow, CalculationDocument, CurveDocument, InterfaceDocument
 from adhesion.store import Results, Source
 
 if TYPE_CHECKING:
+    from adhesion.convergence import Ladder
     from adhesion.wetting import SurfaceTension
+
+
+@dataclass(frozen=True)
+class Case:
+    """One interface at one level: the plan, what was computed, and the row made of it.
+
+    Attributes
+    ----------
+    plan : Plan
+    row : AdhesionRow
+    documents : dict
+        Role to document, finished or not.
+    ladder : Ladder or None
+        Its convergence ladder, where one was climbed.
+    """
+
+    plan: Plan
+    row: AdhesionRow
+    documents: dict[str, CalculationDocument]
+    ladder: Ladder | None = None
+
+    @property
+    def curve(self) -> CurveDocument | None:
+        """The binding curve, if it is done and holds points."""
+        found = self.documents.get("curve")
+        done = isinstance(found, CurveDocument) and found.status == "done" and bool(found.points)
+        return found if isinstance(found, CurveDocument) and done else None
+
+    @property
+    def interface(self) -> InterfaceDocument | None:
+        """The relaxed interface, if it is done."""
+        found = self.documents.get("interface")
+        done = isinstance(found, InterfaceDocument) and found.status == "done"
+        return found if isinstance(found, InterfaceDocument) and done else None
 
 
 def row_of(
     plan: Plan, results: Results, folder: Path, tensions: list[SurfaceTension]
 ) -> AdhesionRow:
-    """Return the row of one interface from what store and archive hold.
+    """Return the row of one interface from what store and archive hold; see `case_of`."""
+    return case_of(plan, results, folder, tensions).row
+
+
+def case_of(plan: Plan, results: Results, folder: Path, tensions: list[SurfaceTension]) -> Case:
+    """Return one interface with all that store and archive hold of it.
 
     Parameters
     ----------
@@ -37,15 +79,35 @@ def row_of(
     for role, hash in plan.hashes.items():
         try:
             found = results.get(hash)
-            failed = failure(folder, hash)
         except DamagedFileError as error:
             failures[role] = str(error)
             continue
         if found is not None:
             documents[role] = (found.document, found.source)
-        if failed is not None and (found is None or found.document.status != "done"):
-            failures[role] = failed.reason
+            if found.document.status == "done":
+                continue
+        try:
+            failed = failure(folder, hash)
+        except DamagedFileError as error:
+            failures[role] = str(error)
+        else:
+            failures |= {role: failed.reason} if failed is not None else {}
     item = RowInput(
-        spec=plan.spec, level=plan.level, plan=plan.facts(), documents=documents, failures=failures
+        spec=plan.spec,
+        level=plan.level,
+        plan=plan.facts(),
+        documents=documents,
+        failures=failures,
+        surfaces=surface_documents(plan, results),
+        ladder=ladder_errors(plan, results),
     )
-    return make_row(item, tensions)
+    found_documents = {role: document for role, (document, _) in documents.items()}
+    return Case(plan, make_row(item, tensions), found_documents)
+
+
+def with_ladder(case: Case, results: Results) -> Case:
+    """Return a case with its convergence ladder, if store or archive hold one."""
+    from adhesion.convergence import ladder_of
+
+    ladder = ladder_of(case.plan, results) if case.curve is not None else None
+    return replace(case, ladder=ladder if ladder and ladder.rungs else None)

@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 from itertools import cycle
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
-from matplotlib import style
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from adhesion.errors import InputError, SetupError
-from adhesion.report.tables import in_order
+from adhesion.errors import InputError
+from adhesion.report.angles import Tension, tensions_of
+from adhesion.report.drawing import (
+    COLUMN_WIDTH_IN,
+    FULL_WIDTH_IN,
+    handle,
+    kind_of,
+    legend_above,
+    plain,
+    rendered,
+    styled,
+    write_bytes,
+)
+from adhesion.report.studies import as_list, in_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
+    from adhesion.report.studies import Studies
     from adhesion.schemas import AdhesionRow, ContactAngle
-    from adhesion.study import Study
 
-STYLE = Path(__file__).with_name("adhesion.mplstyle")
-COLUMN_WIDTH_IN = 3.4
-FULL_WIDTH_IN = 7.0
-# Nothing that differs from one run to the next.
-METADATA: dict[str, dict[str, None]] = {
-    "png": {"Software": None},
-    "pdf": {"CreationDate": None, "ModDate": None, "Creator": None, "Producer": None},
-}
 # Each smaller than the one before, so that equal angles do not hide each other.
 TENSION_MARKERS = (("o", 7.0), ("s", 4.0), ("^", 3.0), ("D", 2.0), ("v", 1.5))
+LINES = ("-", "--", "-.", ":")
 WORKS = {
     "W_ad": ("o", r"$W_\mathrm{ad}$"),
     "W_curve": ("^", r"$W_\mathrm{curve}$"),
 }
 
 
-def adhesion_figure(rows: Sequence[AdhesionRow], study: Study, path: Path) -> None:
+def adhesion_figure(rows: Sequence[AdhesionRow], studies: Studies, path: Path) -> None:
     """Draw W of each interface beside the published one, and angles against measured ones.
 
     Left: W_ad, else W_curve (another marker), in J/m2, and the published W_ad. Right, if any
@@ -50,7 +53,7 @@ def adhesion_figure(rows: Sequence[AdhesionRow], study: Study, path: Path) -> No
     ----------
     rows : sequence of AdhesionRow
         One row for each interface; see `choose_level`.
-    study : Study
+    studies : Study or sequence of Study
         For the order of the interfaces.
     path : Path
         Ends in .png or .pdf. The same rows give the same bytes.
@@ -62,53 +65,128 @@ def adhesion_figure(rows: Sequence[AdhesionRow], study: Study, path: Path) -> No
     SetupError
         If the file cannot be written.
     """
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in METADATA:
-        raise InputError(
-            f"no figure can be written as {path.suffix or 'a file without an ending'}",
-            where=str(path),
-            hint="end its name in .png or .pdf",
-        )
-    drawn = [row for row in in_order(rows, study) if not row.proxy and _work(row) is not None]
+    kind = kind_of(path)
+    drawn = drawable(rows, studies)
     if not drawn:
         raise InputError(
             "no interface has a work of adhesion to draw",
-            where=study.where,
+            where=as_list(studies)[0].where,
             hint="compute one first, with real elements: adhesion run",
         )
-    with style.context(["default", STYLE]):
-        data = _rendered(_figure(drawn), kind)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    except OSError as error:
-        raise SetupError(f"cannot be written: {error.strerror or error}", where=str(path)) from None
+    with styled():
+        data = rendered(_figure(drawn), kind)
+    write_bytes(path, data)
 
 
-def _rendered(figure: Figure, kind: str) -> bytes:
-    FigureCanvasAgg(figure)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind, metadata=METADATA[kind])
-    return buffer.getvalue()
+def drawable(rows: Sequence[AdhesionRow], studies: Studies) -> list[AdhesionRow]:
+    """Rows that have a W of the real elements, in the order of the studies."""
+    return [row for row in in_order(rows, studies) if not row.proxy and _work(row) is not None]
+
+
+def works_figure(rows: list[AdhesionRow]) -> Figure:
+    """Draw W of this work, with its error where one is known, beside the published one."""
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, _height(rows)), layout="constrained")
+    _draw_works(figure.subplots(), rows, _colours(rows))
+    return figure
+
+
+def angles_figure(rows: list[AdhesionRow]) -> Figure | None:
+    """Draw predicted against measured angles; None if no row has both."""
+    rows = _with_both_angles(rows)
+    if not rows:
+        return None
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.9), layout="constrained")
+    axes = figure.subplots()
+    colours = _colours(rows)
+    _draw_angles(axes, rows, colours, ncols=2)
+    entries = [
+        Line2D([], [], linestyle="", marker="o", color=colours[_id(r)], label=plain(r.interface))
+        for r in rows
+    ]
+    figure.legend(handles=entries, loc="outside lower center", ncols=2)
+    return figure
+
+
+def cosine_figure(rows: list[AdhesionRow]) -> Figure | None:
+    """Draw cos theta against W: a line of slope 1/sigma for each tension; None without angles."""
+    rows = [row for row in rows if row.contact_angles]
+    if not rows:
+        return None
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.4), layout="constrained")
+    axes = figure.subplots()
+    colours, tensions = _colours(rows), tensions_of(rows)
+    highest = max(W for row in rows for _, W in [_work(row) or ("", 0.0)])
+    fixed = [t for t in tensions if t.sigma_J_m2 is not None]
+    right = 1.15 * max([highest, *(2 * t.sigma_J_m2 for t in fixed if t.sigma_J_m2)])
+    works = np.linspace(0.0, right, 400)
+    handles: list[Any] = []
+    for tension, line in zip(fixed, cycle(LINES), strict=False):
+        assert tension.sigma_J_m2 is not None
+        cosines = np.clip(works / tension.sigma_J_m2 - 1, -1, 1)
+        label = rf"({tension.letter}) $\sigma$ = {tension.sigma_J_m2:.4f} J/m²"
+        handles += axes.plot(works, cosines, linestyle=line, color="0.45", label=label, zorder=1)
+    for row in rows:
+        _draw_cosines(axes, row, tensions, colours[_id(row)])
+    axes.set_xlim(min(0.0, *(W for r in rows for _, W in [_work(r) or ("", 0.0)])), right)
+    axes.set_ylim(-1.15, 1.15)
+    axes.set_xlabel("Work of adhesion (J/m²)")
+    axes.set_ylabel(r"$\cos\,\theta$")
+    axes.grid()
+    if any(row.theta_measured_deg is not None for row in rows):
+        handles.append(handle("x", "measured angle"))
+    legend_above(axes, handles, ncols=2)
+    entries = [
+        Line2D([], [], linestyle="", marker="o", color=colours[_id(r)], label=plain(r.interface))
+        for r in rows
+    ]
+    figure.legend(handles=entries, loc="outside lower center", ncols=2)
+    return figure
+
+
+def _draw_cosines(axes: Any, row: AdhesionRow, tensions: list[Tension], colour: str) -> None:
+    """Mark the row's W on each line, and its measured angle at the same W."""
+    found = _work(row)
+    if found is None:
+        return
+    W_J_m2 = found[1]
+    for tension, (shape, size) in zip(tensions, cycle(TENSION_MARKERS), strict=False):
+        angle = tension.angle_of(row)
+        if angle is not None:
+            cosine = np.cos(np.radians(angle.theta_deg))
+            axes.plot(W_J_m2, cosine, shape, markersize=size, color=colour, zorder=3)
+    if row.theta_measured_deg is not None:
+        cosine = np.cos(np.radians(row.theta_measured_deg))
+        axes.plot(W_J_m2, cosine, "x", color=colour, markeredgewidth=1.2, zorder=4)
 
 
 def _figure(rows: list[AdhesionRow]) -> Figure:
-    with_angles = [r for r in rows if r.contact_angles and r.theta_measured_deg is not None]
+    with_angles = _with_both_angles(rows)
     width = FULL_WIDTH_IN if with_angles else COLUMN_WIDTH_IN
-    height = max(3.0, 1.1 + 0.32 * len(rows))
-    figure = Figure(figsize=(width, height), layout="constrained")
-    colours = dict(
-        zip(
-            (row.interface for row in rows),
-            cycle(matplotlib.rcParams["axes.prop_cycle"].by_key()["color"]),
-            strict=False,
-        )
-    )
+    figure = Figure(figsize=(width, _height(rows)), layout="constrained")
+    colours = _colours(rows)
     left, right = figure.subplots(1, 2) if with_angles else (figure.subplots(), None)
     _draw_works(left, rows, colours)
     if right is not None:
         _draw_angles(right, with_angles, colours)
     return figure
+
+
+def _height(rows: list[AdhesionRow]) -> float:
+    return max(3.0, 1.1 + 0.32 * len(rows))
+
+
+def _with_both_angles(rows: list[AdhesionRow]) -> list[AdhesionRow]:
+    return [r for r in rows if r.contact_angles and r.theta_measured_deg is not None]
+
+
+def _id(row: AdhesionRow) -> tuple[str | None, str, str]:
+    return row.study, row.interface, row.level
+
+
+def _colours(rows: list[AdhesionRow]) -> dict[tuple[str | None, str, str], str]:
+    """One colour for each row; they come round again where there are more rows than colours."""
+    colours = cycle(matplotlib.rcParams["axes.prop_cycle"].by_key()["color"])
+    return dict(zip(map(_id, rows), colours, strict=False))
 
 
 def _work(row: AdhesionRow) -> tuple[str, float] | None:
@@ -118,7 +196,9 @@ def _work(row: AdhesionRow) -> tuple[str, float] | None:
     return None if row.W_curve_J_m2 is None else ("W_curve", row.W_curve_J_m2)
 
 
-def _draw_works(axes: Any, rows: list[AdhesionRow], colours: dict[str, str]) -> None:
+def _draw_works(
+    axes: Any, rows: list[AdhesionRow], colours: dict[tuple[str | None, str, str], str]
+) -> None:
     """One line for each interface: W of this work and, hollow, the published one."""
     used = set()
     for y, row in enumerate(rows):
@@ -135,38 +215,52 @@ def _draw_works(axes: Any, rows: list[AdhesionRow], colours: dict[str, str]) -> 
         axes.errorbar(
             W_J_m2,
             y,
-            xerr=row.W_ad_error_J_m2 if name == "W_ad" else None,
+            xerr=row.W_ad_error_J_m2,
+            capsize=2,
             marker=WORKS[name][0],
-            color=colours[row.interface],
+            color=colours[_id(row)],
             zorder=3,
         )
-    axes.set_yticks(range(len(rows)), [_name(row.interface) for row in rows])
+    axes.set_yticks(range(len(rows)), _names(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("Work of adhesion (J/m²)")
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
     axes.grid(axis="x")
-    handles = [_handle(*WORKS[name]) for name in WORKS if name in used]
+    handles = [handle(*WORKS[name]) for name in WORKS if name in used]
     if "published" in used:
-        handles.append(_handle("D", "published", markerfacecolor="white"))
-    _legend(axes, handles)
+        handles.append(handle("D", "published", markerfacecolor="white"))
+    legend_above(axes, handles)
 
 
-def _name(interface: str) -> str:
-    """Film above substrate, short lines, and no '$' that would start a formula."""
-    film, slash, substrate = interface.replace("$", r"\$").partition("/")
-    return "\n".join(textwrap.fill(part, 20) for part in (film + slash, substrate))
+def _names(rows: list[AdhesionRow]) -> list[str]:
+    """Film above substrate, short lines; study or level below where that tells rows apart."""
+    names = []
+    for row in rows:
+        film, slash, substrate = plain(row.interface).partition("/")
+        parts = [film + slash, substrate]
+        same = [other for other in rows if other.interface == row.interface]
+        for field in ("study", "level"):
+            if len({getattr(other, field) for other in same}) > 1:
+                parts.append(plain(str(getattr(row, field))))
+        names.append("\n".join(textwrap.fill(part, 20) for part in parts))
+    return names
 
 
-def _draw_angles(axes: Any, rows: list[AdhesionRow], colours: dict[str, str]) -> None:
+def _draw_angles(
+    axes: Any,
+    rows: list[AdhesionRow],
+    colours: dict[tuple[str | None, str, str], str],
+    ncols: int = 3,
+) -> None:
     """Predicted against measured angles, with the diagonal on which they agree."""
-    angles = [angle for row in rows for angle in row.contact_angles]
-    tensions = list(dict.fromkeys((a.sigma_J_m2, a.sigma_source) for a in angles))
-    markers = dict(zip(tensions, cycle(TENSION_MARKERS), strict=False))
+    tensions = tensions_of(rows)
+    markers = [m for m, _ in zip(cycle(TENSION_MARKERS), tensions, strict=False)]
     axes.plot([0, 180], [0, 180], color="0.6", linewidth=0.8, linestyle="--", zorder=1)
     for row in rows:
-        for angle in row.contact_angles:
-            marker = markers[angle.sigma_J_m2, angle.sigma_source]
-            _draw_angle(axes, row, angle, marker, colours[row.interface])
+        for tension, marker in zip(tensions, markers, strict=True):
+            angle = tension.angle_of(row)
+            if angle is not None:
+                _draw_angle(axes, row, angle, marker, colours[_id(row)])
     axes.set_xlabel("Measured contact angle (°)")
     axes.set_ylabel("Predicted contact angle (°)")
     axes.set_xlim(-18, 198)
@@ -176,13 +270,19 @@ def _draw_angles(axes: Any, rows: list[AdhesionRow], colours: dict[str, str]) ->
     axes.set_aspect("equal")
     axes.grid()
     handles = [
-        _handle(markers[key][0], rf"$\sigma$ = {key[0]:.4f} J/m²", size=markers[key][1])
-        for key in tensions
+        handle(shape, _sigma(tension), size=size)
+        for tension, (shape, size) in zip(tensions, markers, strict=True)
     ]
-    if any(a.from_quantity == "W_curve" for a in angles):
+    if any(a.from_quantity == "W_curve" for row in rows for a in row.contact_angles):
         label = r"hollow: from $W_\mathrm{curve}$"
-        handles.append(_handle("", label))
-    _legend(axes, handles)
+        handles.append(handle("", label))
+    legend_above(axes, handles, ncols)
+
+
+def _sigma(tension: Tension) -> str:
+    if tension.sigma_J_m2 is None:
+        return r"own $\gamma$ of the film"
+    return rf"$\sigma$ = {tension.sigma_J_m2:.4f} J/m²"
 
 
 def _draw_angle(
@@ -196,6 +296,8 @@ def _draw_angle(
         measured, predicted, shape, markersize=size, markerfacecolor=face, markeredgecolor=edge,
         markeredgewidth=0.8, zorder=10 - size / 2,
     )  # fmt: skip
+    if angle.theta_low_deg is not None and angle.theta_high_deg is not None:
+        axes.plot([measured] * 2, [angle.theta_low_deg, angle.theta_high_deg], color=colour)
     # Angles end at 0 and 180 degrees, the W behind them do not: an arrow points out.
     if angle.regime != "partial":
         _arrow(axes, (measured, predicted), (0, -1 if predicted == 0 else 1), colour)
@@ -211,15 +313,3 @@ def _arrow(axes: Any, start: Any, direction: tuple[int, int], colour: str) -> No
         arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 0.9},
         zorder=2,
     )
-
-
-def _handle(marker: str, label: str, markerfacecolor: str = "0.4", size: float = 5.0) -> Line2D:
-    return Line2D(
-        [], [], linestyle="", marker=marker, markersize=size, color="0.2",
-        markerfacecolor=markerfacecolor, label=label,
-    )  # fmt: skip
-
-
-def _legend(axes: Any, handles: list[Line2D]) -> None:
-    """Above the panel, where no point can lie."""
-    axes.legend(handles=handles, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
