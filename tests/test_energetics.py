@@ -397,3 +397,27 @@ def test_order_of_the_three_works():
     (flag,) = en.check_order(0.5, None, 0.3, 0.01)
     assert "W_curve 0.500 > W_rigid 0.300" in flag
     assert en.check_order(0.5, None, None, 0.01) == []
+
+
+class TestSlabsWithTheirBulk:
+    """Na(001), GPAW PBE, 12 x 12 k-points: E(N) swings, the mean over slabs does not."""
+
+    ATOMS = (6, 7, 8, 9)
+    ENERGIES = (-7.327154, -8.636426, -9.958047, -11.235713)
+    AREA, BULK = 17.6198, -1.3032461
+
+    def test_gamma_of_sodium(self):
+        fit = en.surface_energy_of_slabs(self.ATOMS, self.ENERGIES, self.AREA, self.BULK)
+        assert fit.gamma_J_m2 == pytest.approx(0.2205, abs=5e-4)
+        assert fit.residual_J_m2 == pytest.approx(0.0046, abs=5e-4)
+        free = en.surface_energy_from_thickness(self.ATOMS, self.ENERGIES, self.AREA)
+        assert abs(free.gamma_J_m2 - 0.220) > 0.005
+
+    def test_exact_slabs_have_no_residual(self):
+        energies = [2 * 10.0 * 0.5 / en.EV_PER_A2_IN_J_M2 - 3.0 * n for n in (3, 5)]
+        fit = en.surface_energy_of_slabs((3, 5), energies, 10.0, -3.0)
+        assert fit.gamma_J_m2 == pytest.approx(0.5)
+        assert fit.residual_J_m2 == pytest.approx(0.0, abs=1e-12)
+
+    def test_one_slab_has_no_residual_to_tell(self):
+        assert en.surface_energy_of_slabs((3,), (-8.0,), 10.0, -3.0).residual_J_m2 is None

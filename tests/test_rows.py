@@ -89,8 +89,13 @@ def make_documents(name: str, **changes) -> dict:
         return Energy(energy_eV=film + substrate - W * area / J_M2, d3_eV=d3_eV)
 
     def slab(role: str, fmax: float, cpu: float) -> SlabDocument:
+        both = geometry(area)
+        atom = 0 if role == "film_slab" else 1
+        alone = both.model_copy(
+            update={"symbols": [both.symbols[atom]], "positions_A": [both.positions_A[atom]]}
+        )
         return SlabDocument(
-            **base(role, "slab", cpu), geometry=geometry(area), relaxed=True, fmax_end_eV_A=fmax
+            **base(role, "slab", cpu), geometry=alone, relaxed=True, fmax_end_eV_A=fmax
         )
 
     works = [0.6 * W_curve, 0.9 * W_curve, W_curve, 0.93 * W_curve, 0.8 * W_curve]
@@ -110,6 +115,7 @@ def make_documents(name: str, **changes) -> dict:
             film=Energy(energy_eV=film, d3_eV=0.0),
             substrate=Energy(energy_eV=substrate, d3_eV=0.0),
             points=points,
+            film_indices=[0],
             area_A2=area,
             film_strain_percent=(2.6, -2.6),
             substrate_strain_percent=(0.4, -0.4),
@@ -117,6 +123,7 @@ def make_documents(name: str, **changes) -> dict:
         "interface": InterfaceDocument(
             **base("interface", "interface", 5000),
             geometry=geometry(area),
+            film_indices=[0],
             area_A2=area,
             interface=energy(W_ad, 1.1 * d3_eV),
             film_frozen=Energy(energy_eV=film + 0.5 * (W_rigid - W_ad) * area / J_M2),

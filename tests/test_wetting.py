@@ -309,3 +309,30 @@ def test_rank_correlation_sees_a_reversed_order():
         (wetting.contact_angle(W, 0.2), theta) for W, theta in ((0.1, 10), (0.2, 20), (0.3, 30))
     ]
     assert wetting.compare(pairs).rank_correlation == pytest.approx(-1)
+
+
+class TestOwnSurfaceEnergy:
+    OWN = wetting.surface_tension(SurfaceTensionSpec(name="own"))
+
+    def test_it_has_no_value_before_the_row_is_known(self):
+        assert self.OWN.sigma_J_m2 is None
+        assert self.OWN.of_film(None, "Na(001)") is None
+        assert self.OWN.of_film(-0.01, "C(001)") is None
+
+    @given(st.floats(1e-3, 10))
+    def test_a_metal_wets_itself(self, gamma):
+        own = self.OWN.of_film(gamma, "Na(001)")
+        assert own.name == "own"
+        assert wetting.contact_angle(2 * gamma, own.sigma_J_m2).theta_deg == 0.0
+
+    def test_others_are_themselves_whatever_the_film(self):
+        paper = wetting.surface_tension(SurfaceTensionSpec(name="paper"))
+        assert paper.of_film(0.22, "Na(001)") is paper
+
+    def test_it_is_stated_for_no_temperature(self):
+        with pytest.raises(InputError, match="no temperature"):
+            wetting.surface_tension(SurfaceTensionSpec(name="own", temperature_K=300))
+
+
+def test_the_papers_slip():
+    assert wetting.paper_note().endswith("where 2 x 0.2523 is 0.5046.")

@@ -7,6 +7,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from adhesion.energetics import check_order, require_alike, work_of_adhesion
 from adhesion.errors import AdhesionError, CalculationError, DamagedFileError
+from adhesion.findings import (
+    MIXING,
+    Findings,
+    LadderErrors,
+    curve_findings,
+    error_findings,
+    mixing_findings,
+    surface_findings,
+)
+from adhesion.sanity import doubts, require_same_interface, require_same_slabs
 from adhesion.schemas import (
     AdhesionRow,
     CalculationDocument,
@@ -17,9 +27,10 @@ from adhesion.schemas import (
     InterfaceDocument,
     SlabDocument,
     Status,
+    SurfaceDocument,
 )
 from adhesion.study import LEVEL_ORDER
-from adhesion.wetting import contact_angle
+from adhesion.wetting import angle_interval, contact_angle
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +50,9 @@ ROLES = {
 
 ORDER_TOLERANCE_J_m2 = 0.005
 """W_curve <= W_ad <= W_rigid may be missed by half of the last digit printed."""
+
+START_TOLERANCE_EV = 1e-6
+NOT_RELAXED = "the level does not relax this interface"
 
 STRAIN_TOLERANCE_PERCENT = 1e-6
 
@@ -68,6 +82,10 @@ class RowInput:
         Role to (document, source), with source 'computed', 'archive' or 'both'.
     failures : mapping
         Role to the reason why it left no document.
+    surfaces : mapping
+        'film', 'film_strained', 'substrate', 'substrate_strained', as far as computed.
+    ladder : LadderErrors
+        Of the interface at this level; empty where none was climbed.
     """
 
     spec: InterfaceSpec
@@ -75,6 +93,8 @@ class RowInput:
     plan: Mapping[str, Any]
     documents: Mapping[str, tuple[CalculationDocument, str]] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    surfaces: Mapping[str, SurfaceDocument] = field(default_factory=dict)
+    ladder: LadderErrors = field(default_factory=LadderErrors)
 
     @property
     def calculations(self) -> dict[str, str]:
@@ -117,6 +137,11 @@ class _Work:
     W_ad_D3_J_m2: float | None = None
 
     @property
+    def best_J_m2(self) -> float | None:
+        """W_ad, else W_curve."""
+        return self.W_curve_J_m2 if self.W_ad_J_m2 is None else self.W_ad_J_m2
+
+    @property
     def known(self) -> bool:
         return self.W_curve_J_m2 is not None
 
@@ -131,17 +156,19 @@ def make_row(item: RowInput, tensions: list[SurfaceTension]) -> AdhesionRow:
     * W_rigid = (E_film,frozen + E_substrate,frozen - E_relaxed) / A: pulled apart frozen.
 
     W > 0 means that the sides attract. Contact angles come from W_ad, else from W_curve.
+    All further columns are those of `adhesion.findings`.
 
     Parameters
     ----------
     item : RowInput
     tensions : list of SurfaceTension
-        One contact angle for each; a proxy gets none.
+        One contact angle for each; a proxy gets none, nor does the film's own surface
+        energy where it was not computed.
 
     Returns
     -------
     AdhesionRow
-        What is not known is null; `status` and `reason` say why.
+        What is not known is null; `status`, `reason` and `not_computed` say why.
 
     Raises
     ------
@@ -151,6 +178,7 @@ def make_row(item: RowInput, tensions: list[SurfaceTension]) -> AdhesionRow:
     work = _Work()
     status, reason = _fill(item, work)
     curve = item.done("curve", CurveDocument) if work.known else None
+    found = _found(item, work, curve)
     calculator = item.level.calculator
     return AdhesionRow(
         interface=item.spec.label,
@@ -167,8 +195,10 @@ def make_row(item: RowInput, tensions: list[SurfaceTension]) -> AdhesionRow:
         W_ad_D3_J_m2=work.W_curve_D3_J_m2 if work.W_ad_J_m2 is None else work.W_ad_D3_J_m2,
         **_cell(item, curve),
         fmax_eV_A=_largest_force(item, work),
-        flags=_flags(item, work, curve),
-        contact_angles=_angles(item, work, tensions),
+        **found.fields,
+        not_computed=found.reasons,
+        flags=[*_flags(item, work, curve, found), *found.flags],
+        contact_angles=_angles(item, work, tensions, found),
         **_compared_with(item),
         cpu_seconds=_cpu_seconds(item),
         calculations=list(dict.fromkeys(item.calculations.values())),
@@ -236,6 +266,7 @@ def _fill_curve(item: RowInput, work: _Work) -> tuple[Status, str]:
     curve = item.done("curve", CurveDocument)
     if status != "done" or curve is None:
         return status, reason
+    require_same_slabs(curve, _slab_sides(item))
     film, substrate, point, area = _curve_energies(curve)
     W_D3 = _with_d3(film, substrate, point.energy, area)
     work.W_curve_J_m2 = _separation(film, substrate, point.energy, area)
@@ -251,6 +282,7 @@ def _fill_interface(item: RowInput, work: _Work) -> tuple[Status, str]:
     if status != "done" or relaxed is None or curve is None:
         return status, reason
     try:
+        require_same_interface(curve, relaxed)
         require_alike({"binding curve": _settings(curve), "relaxed interface": _settings(relaxed)})
         film, substrate, _, area = _curve_energies(curve)
         interface = _present(relaxed.interface, relaxed, "energy of the interface")
@@ -368,10 +400,13 @@ def _gaps_at(curve: CurveDocument, point: CurvePoint) -> set[float]:
     return {p.gap_A for p in curve.points if p.registry == point.registry}
 
 
+def _slab_sides(item: RowInput) -> dict[str, SlabDocument]:
+    slabs = {side: item.done(f"{side}_slab", SlabDocument) for side in ("film", "substrate")}
+    return {side: slab for side, slab in slabs.items() if slab is not None}
+
+
 def _slabs(item: RowInput) -> list[SlabDocument]:
-    roles = ("film_slab", "substrate_slab")
-    slabs = (item.done(role, SlabDocument) for role in roles)
-    return [slab for slab in slabs if slab is not None]
+    return list(_slab_sides(item).values())
 
 
 def _largest_force(item: RowInput, work: _Work) -> float | None:
@@ -385,7 +420,27 @@ def _largest_force(item: RowInput, work: _Work) -> float | None:
     return max((f for f in forces if f is not None), default=None)
 
 
-def _flags(item: RowInput, work: _Work, curve: CurveDocument | None) -> list[str]:
+def _found(item: RowInput, work: _Work, curve: CurveDocument | None) -> Findings:
+    """Everything beyond the works of adhesion."""
+    found = Findings()
+    if curve is None or not work.known:
+        return found
+    found.add(curve_findings(curve))
+    relaxed = item.done("interface", InterfaceDocument)
+    if work.W_ad_J_m2 is not None and relaxed is not None:
+        found.add(mixing_findings(curve, relaxed))
+    else:
+        planned = "interface" in item.calculations
+        reason = "the relaxed interface is not done" if planned else NOT_RELAXED
+        found.missing(reason, "W_ad_J_m2", "W_rigid_J_m2", *MIXING)
+    found.add(surface_findings(item.surfaces, item.ladder, curve, work.best_J_m2))
+    found.add(error_findings(item.ladder, found.fields))
+    if work.W_curve_D3_J_m2 is None:
+        found.missing("the level computes no dispersion", "W_ad_D3_J_m2")
+    return found
+
+
+def _flags(item: RowInput, work: _Work, curve: CurveDocument | None, found: Findings) -> list[str]:
     flags = ["proxy"] if item.proxy else []
     if _machine_learned(item.level.calculator.name):
         flags.append("screening")
@@ -400,12 +455,28 @@ def _flags(item: RowInput, work: _Work, curve: CurveDocument | None) -> list[str
     if best.gap_A in (min(gaps), max(gaps)):
         flags.append("lowest energy at the edge of the curve")
     three = work.W_curve_J_m2, work.W_ad_J_m2, work.W_rigid_J_m2
-    flags += check_order(*three, tolerance=ORDER_TOLERANCE_J_m2)
+    error = found.fields.get("W_ad_error_J_m2") or 0.0
+    flags += check_order(*three, tolerance=max(ORDER_TOLERANCE_J_m2, error))
+    flags += _two_starts(item)
+    relaxed = item.done("interface", InterfaceDocument) if work.W_ad_J_m2 is not None else None
+    flags += doubts(curve, relaxed, _slab_sides(item))
     if work.W_ad_J_m2 is not None:
         versions, other = curve.versions, item.documents["interface"][0].versions
         unlike = sorted(n for n in versions.keys() & other.keys() if versions[n] != other[n])
         flags += [f"versions differ: {', '.join(unlike)}"] if unlike else []
-    return [*flags, "no convergence ladder"]
+    return flags
+
+
+def _two_starts(item: RowInput) -> list[str]:
+    """Say where the film's slab left the crystal's stacking."""
+    slab = item.done("film_slab", SlabDocument)
+    starts = slab.start_energies_eV if slab is not None else {}
+    if slab is None or not {"crystal", "slid"} <= starts.keys():
+        return []
+    lower = starts["crystal"] - starts["slid"]
+    if slab.energy_eV is None or abs(slab.energy_eV - starts["slid"]) > START_TOLERANCE_EV:
+        return []
+    return [f"film relaxed from slid layers, {lower:.3f} eV below the crystal's stacking"]
 
 
 def _machine_learned(name: str) -> bool:
@@ -427,21 +498,36 @@ def _strain_above_limit(item: RowInput, curve: CurveDocument | None) -> bool:
     )
 
 
-def _angles(item: RowInput, work: _Work, tensions: list[SurfaceTension]) -> list[ContactAngle]:
-    relaxed = work.W_ad_J_m2 is not None
-    W_J_m2 = work.W_ad_J_m2 if relaxed else work.W_curve_J_m2
+def _angles(
+    item: RowInput, work: _Work, tensions: list[SurfaceTension], found: Findings
+) -> list[ContactAngle]:
+    W_J_m2 = work.best_J_m2
     if item.proxy or W_J_m2 is None:
         return []
     angles = []
+    error = found.fields.get("W_ad_error_J_m2")
     for tension in tensions:
-        wetting = contact_angle(W_J_m2, tension.sigma_J_m2)
+        own = tension.of_film(found.fields.get("gamma_film_J_m2"), item.spec.film.label)
+        if own is None or own.sigma_J_m2 is None:
+            reason = found.reasons.get(
+                "gamma_film_J_m2", "the film's surface energy is not above 0"
+            )
+            found.missing(reason, "theta_own_deg")
+            continue
+        wetting = contact_angle(W_J_m2, own.sigma_J_m2)
+        within: tuple[float | None, float | None] = None, None
+        if error is not None:
+            within = angle_interval(W_J_m2, own.sigma_J_m2, error, own.error_J_m2)
         angles.append(
             ContactAngle(
-                sigma_J_m2=tension.sigma_J_m2,
-                sigma_source=tension.source,
+                sigma_J_m2=own.sigma_J_m2,
+                sigma_source=own.source,
+                sigma_name=own.name,
                 theta_deg=wetting.theta_deg,
+                theta_low_deg=within[0],
+                theta_high_deg=within[1],
                 regime=wetting.regime,
-                from_quantity="W_ad" if relaxed else "W_curve",
+                from_quantity="W_curve" if work.W_ad_J_m2 is None else "W_ad",
             )
         )
     return angles

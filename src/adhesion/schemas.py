@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 PROTOCOL = 1
 """Raise it when the meaning of a recipe changes: old results are then no longer taken up."""
 
-Kind = Literal["bulk", "slab", "curve", "interface"]
+Kind = Literal["bulk", "slab", "curve", "interface", "surface", "control", "search"]
 Status = Literal["done", "unconverged", "failed", "missing"]
 Vector = tuple[float, float, float]
 
@@ -62,7 +62,10 @@ class Recipe(Document):
     relaxed coordinates, which differ in the last digit between machines.
     """
 
-    kind: Kind = Field(description="bulk, slab, curve (binding curve) or interface (relaxed).")
+    kind: Kind = Field(
+        description="bulk, slab, curve (binding curve), interface (relaxed), surface, control,"
+        " search."
+    )
     calculator: dict[str, Any] = Field(description="Calculator name and resolved settings.")
     parameters: dict[str, Any] = Field(description="Geometry and protocol of the calculation.")
     crystals: dict[str, str] = Field(description="Role to checksum of the input crystal.")
@@ -179,11 +182,99 @@ class InterfaceDocument(CalculationDocument):
     max_displacement_A: float | None = Field(default=None, description="From the rigid start, Å.")
 
 
+class SurfaceDocument(CalculationDocument):
+    """Slabs of one crystal on one surface mesh, and the bulk in the same mesh.
+
+    In the plane all have the same k-points, so that E(N) = 2 A gamma + N E_bulk holds
+    with one set of settings.
+    """
+
+    area_A2: float | None = Field(default=None, description="Of one face, Å2.")
+    atoms: list[int] = Field(default=[], description="Atoms of each slab.")
+    energies_eV: list[float] = Field(default=[], description="Energy of each slab, eV.")
+    bulk_energy_eV: float | None = Field(
+        default=None, description="Of one atom in the bulk on the same mesh, eV."
+    )
+    strain_percent: tuple[float, float] | None = Field(
+        default=None, description="Principal strains of the mesh, %; null at the own lattice."
+    )
+    relaxed: bool = False
+    fmax_end_eV_A: float | None = Field(default=None, description="Largest force left, eV/Å.")
+
+
+class ControlDocument(CalculationDocument):
+    """Energies of one arrangement of film and substrate, for a control."""
+
+    area_A2: float | None = Field(default=None, description="|a x b| of the cell, Å2.")
+    film: Energy | None = None
+    substrate: Energy | None = None
+    together: Energy | None = None
+    gap_A: float | None = None
+
+
+class SearchPoint(Document):
+    """One energy of a search."""
+
+    registry: tuple[float, float] = Field(description="Film shift in fractions of the common cell.")
+    gap_A: float = Field(description="Lowest film atom minus highest substrate atom, Å.")
+    W_J_m2: float = Field(description="(E_film + E_substrate - E) / A of the slabs as cut.")
+
+
+class SearchedPairing(Document):
+    """A face on a face in one common cell, with what a search found on it."""
+
+    rank: int = Field(description="Place in the list of 'adhesion plan', by geometry.")
+    film_termination: str
+    substrate_termination: str
+    film_transformation: list[list[int]]
+    substrate_transformation: list[list[int]]
+    n_atoms: int
+    area_A2: float
+    film_strain_percent: tuple[float, float]
+    substrate_strain_percent: tuple[float, float]
+    flat_registry: bool = Field(description="The registry cannot matter by construction.")
+    n_registries: int = Field(description="Inequivalent registries.")
+    state: Literal["kept", "dropped", "not tried"]
+    reason: str = Field(description="Why it was kept, dropped or not tried.")
+    bonds_per_A2: float | None = Field(default=None, description="Best geometric score, 1/Å2.")
+    registry: tuple[float, float] | None = Field(default=None, description="Of the largest W.")
+    gap_A: float | None = Field(default=None, description="Of the largest W, Å.")
+    W_J_m2: float | None = Field(default=None, description="Largest W found.")
+    spread_J_m2: float | None = Field(
+        default=None, description="Largest less smallest W of the registries, each at its best gap."
+    )
+    gamma_int_J_m2: float | None = Field(
+        default=None, description="gamma_film + gamma_substrate - W, strained slabs against bulk."
+    )
+    gamma_int_reason: str = Field(default="", description="Why there is no gamma_int.")
+    points: list[SearchPoint] = Field(default=[], description="The energy map.")
+
+
+class SearchDocument(CalculationDocument):
+    """Candidates of one interface, tried with one calculator, energy only."""
+
+    n_candidates: int = Field(default=0, description="Registries of all pairings.")
+    n_pairings: int = Field(default=0, description="Faces and cells within the limits.")
+    n_energies: int = Field(default=0, description="Energies computed, bulks and slabs included.")
+    ranked_by: Literal["gamma_int", "W"] = Field(
+        default="W", description="What the tried ones are ranked by."
+    )
+    chemical_potentials_eV: dict[str, float] = Field(
+        default={}, description="Of a slab's surplus atoms: the bulk film's energy per atom, eV."
+    )
+    pairings: list[SearchedPairing] = []
+    geometry: Geometry | None = Field(default=None, description="The best candidate, as built.")
+    film_indices: list[int] = []
+
+
 DOCUMENTS: dict[str, type[CalculationDocument]] = {
     "bulk": BulkDocument,
     "slab": SlabDocument,
     "curve": CurveDocument,
     "interface": InterfaceDocument,
+    "surface": SurfaceDocument,
+    "control": ControlDocument,
+    "search": SearchDocument,
 }
 
 
@@ -200,6 +291,15 @@ class ContactAngle(Document):
     theta_deg: float = Field(description="0 for complete wetting, 180 for no adhesion.")
     regime: Literal["complete wetting", "partial", "no adhesion"]
     from_quantity: Literal["W_ad", "W_curve"] = Field(description="Which W it was made from.")
+    sigma_name: str = Field(
+        default="", description="paper, liquid Na, own (computed gamma of the film) or empty."
+    )
+    theta_low_deg: float | None = Field(
+        default=None, description="Lowest angle within the errors of W and sigma; null without."
+    )
+    theta_high_deg: float | None = Field(
+        default=None, description="Highest angle within the errors of W and sigma; null without."
+    )
 
 
 class AdhesionRow(Document):
@@ -223,7 +323,10 @@ class AdhesionRow(Document):
     W_ad_D3_J_m2: float | None = Field(
         default=None, description="W_ad (else W_curve) with D3(BJ) on the same geometries."
     )
-    W_ad_error_J_m2: float | None = Field(default=None, description="Null: no convergence ladder.")
+    W_ad_error_J_m2: float | None = Field(
+        default=None,
+        description="All error_* that are known, in quadrature; null without a convergence ladder.",
+    )
     area_A2: float | None = None
     n_atoms: int | None = None
     film_layers: int | None = None
@@ -237,9 +340,71 @@ class AdhesionRow(Document):
     fmax_eV_A: float | None = Field(
         default=None, description="Largest force left in what W was made from."
     )
+    gamma_film_J_m2: float | None = Field(
+        default=None, description="Surface energy of the film at its own lattice."
+    )
+    gamma_substrate_J_m2: float | None = Field(
+        default=None, description="Surface energy of the substrate at its own lattice."
+    )
+    gamma_film_strained_J_m2: float | None = Field(
+        default=None, description="Surface energy of the film in the common cell."
+    )
+    gamma_substrate_strained_J_m2: float | None = Field(
+        default=None, description="Surface energy of the substrate in the common cell."
+    )
+    gamma_int_J_m2: float | None = Field(
+        default=None, description="gamma of both sides in the common cell less W_ad (else W_curve)."
+    )
+    strain_energy_film_J_m2: float | None = Field(
+        default=None, description="What straining the film's slab cost, per area; no part of W."
+    )
+    strain_energy_substrate_J_m2: float | None = Field(
+        default=None, description="What straining the substrate's slab cost; no part of W."
+    )
+    W_fit_J_m2: float | None = Field(
+        default=None, description="Depth of the universal binding relation, best registry."
+    )
+    gap_fit_A: float | None = Field(default=None, description="Its gap of lowest energy.")
+    length_fit_A: float | None = Field(default=None, description="Its scaling length.")
+    peak_stress_GPa: float | None = Field(
+        default=None, description="Its largest tensile stress, W / (e l)."
+    )
+    gap_relaxed_A: float | None = Field(
+        default=None, description="Lowest film atom minus highest substrate atom, relaxed."
+    )
+    max_displacement_A: float | None = Field(
+        default=None, description="Of any atom, from the rigid start to the relaxed interface."
+    )
+    layers_crossed: int | None = Field(
+        default=None, description="Layers of the other side that an atom has passed; 0: none."
+    )
+    purely_adhesive: bool | None = Field(
+        default=None, description="False where layers crossed or the film changed its stacking."
+    )
+    registry_spread_J_m2: float | None = Field(
+        default=None, description="Best less worst W of the registries computed."
+    )
+    error_film_layers_J_m2: float | None = Field(default=None, description="From the ladder.")
+    error_substrate_layers_J_m2: float | None = Field(default=None, description="From the ladder.")
+    error_kpoints_J_m2: float | None = Field(default=None, description="From the ladder.")
+    error_cutoff_J_m2: float | None = Field(default=None, description="From the ladder.")
+    error_vacuum_J_m2: float | None = Field(default=None, description="From the ladder.")
+    error_cell_J_m2: float | None = Field(
+        default=None, description="Difference of W in a second common cell, of other strain."
+    )
+    error_registry_J_m2: float | None = Field(
+        default=None, description="Half the registry spread: W of a film in no one registry."
+    )
+    error_fit_J_m2: float | None = Field(
+        default=None, description="Residual of the binding relation, root mean square."
+    )
+    not_computed: dict[str, str] = Field(
+        default={}, description="Field that is null to the reason why."
+    )
     flags: list[str] = []
     W_ad_reference_J_m2: float | None = None
     theta_measured_deg: float | None = None
     contact_angles: list[ContactAngle] = []
     cpu_seconds: float | None = None
     calculations: list[str] = []
+    study: str | None = Field(default=None, description="Name of the study it was reported from.")

@@ -17,12 +17,15 @@ from adhesion.study import SurfaceTensionSpec
 Regime = Literal["complete wetting", "partial", "no adhesion"]
 
 PAPER_SIGMA_J_M2 = 0.2523
+PAPER_PRINTS_J_M2 = 0.5036
+"""W at 0 degrees as the paper prints it."""
 PAPER_SOURCE = (
     "Chem. Sci. 2022, 13, 14132, doi 10.1039/D2SC05120F "
     "(its origin is not stated there beyond ref. 17)"
 )
 LIQUID_NA_SOURCE = "Fink & Leibowitz, ANL/RE-95/2 (1995)"
 LIQUID_NA_RANGE_K = (371.0, 1600.0)
+OWN_SOURCE = "computed surface energy of the solid film, 0 K"
 PAPER_TEMPERATURE_K = 393.15
 """120 °C, at which the paper measured its contact angles."""
 
@@ -61,17 +64,39 @@ class SurfaceTension:
 
     Attributes
     ----------
-    sigma_J_m2 : float
-        J/m2.
+    sigma_J_m2 : float or None
+        J/m2; None for the film's own surface energy, which each row has of its own.
     source : str
         Citation, or which surface it was computed for.
     temperature_K : float or None
         K; None where the source states none.
+    name : str
+        'paper', 'liquid Na' or 'own'; empty for a value of the user's.
+    error_J_m2 : float
+        J/m2; 0 where the source states none.
     """
 
-    sigma_J_m2: float
+    sigma_J_m2: float | None
     source: str
     temperature_K: float | None = None
+    name: str = ""
+    error_J_m2: float = 0.0
+
+    def of_film(self, gamma_J_m2: float | None, label: str) -> SurfaceTension | None:
+        """Return the tension with its value: itself, or the film's own; None without one.
+
+        Parameters
+        ----------
+        gamma_J_m2 : float or None
+            Computed surface energy of the film, J/m2.
+        label : str
+            Of the surface, as 'Na(001)'.
+        """
+        if self.sigma_J_m2 is not None:
+            return self
+        if gamma_J_m2 is None or gamma_J_m2 <= 0:
+            return None
+        return own_surface_energy(gamma_J_m2, label)
 
 
 @dataclass(frozen=True)
@@ -216,8 +241,9 @@ def surface_tension(spec: SurfaceTensionSpec) -> SurfaceTension:
 
     'paper' is the paper's 0.2523 J/m2. 'liquid Na' is
     0.2405 (1 - T / 2503.7 K)^1.126 J/m2, 371 to 1600 K (Fink & Leibowitz,
-    ANL/RE-95/2 (1995)), at 393.15 K (120 °C) if no temperature is given. A
-    value of the user's own is passed on with its source.
+    ANL/RE-95/2 (1995)), at 393.15 K (120 °C) if no temperature is given. 'own' is
+    the film's surface energy by the row's calculator, and has no value before the
+    row is known. A value of the user's own is passed on with its source.
 
     Raises
     ------
@@ -227,14 +253,17 @@ def surface_tension(spec: SurfaceTensionSpec) -> SurfaceTension:
     """
     if spec.name == "liquid Na":
         return _liquid_sodium(spec.temperature_K or PAPER_TEMPERATURE_K)
+    if spec.name is not None and spec.temperature_K is not None:
+        whose = "the paper's surface tension" if spec.name == "paper" else "the film's own one"
+        raise InputError(
+            f"{whose} is stated for no temperature",
+            where="surface_tensions, temperature_K",
+            hint="leave temperature_K out, or use 'liquid Na'",
+        )
+    if spec.name == "own":
+        return SurfaceTension(None, OWN_SOURCE, 0.0, "own")
     if spec.name == "paper":
-        if spec.temperature_K is not None:
-            raise InputError(
-                "the paper's surface tension is stated for no temperature",
-                where="surface_tensions, temperature_K",
-                hint="leave temperature_K out, or use 'liquid Na'",
-            )
-        return SurfaceTension(PAPER_SIGMA_J_M2, PAPER_SOURCE)
+        return SurfaceTension(PAPER_SIGMA_J_M2, PAPER_SOURCE, name="paper")
     return SurfaceTension(_tension(spec.sigma_J_m2), spec.source or "", spec.temperature_K)
 
 
@@ -253,7 +282,8 @@ def own_surface_energy(gamma: float, label: str) -> SurfaceTension:
     InputError
         If gamma is not finite, not above zero, or above 100 J/m2.
     """
-    return SurfaceTension(_tension(gamma), f"computed surface energy of solid {label}, 0 K", 0.0)
+    source = f"computed surface energy of solid {label}, 0 K"
+    return SurfaceTension(_tension(gamma), source, 0.0, "own")
 
 
 def cassie_baxter(fractions: Sequence[float], thetas_deg: Sequence[float]) -> Wetting:
@@ -352,6 +382,14 @@ def compare(pairs: Sequence[tuple[Wetting, float]]) -> Comparison:
     return Comparison(float(np.mean(np.abs(off))), correlation, reason, off)
 
 
+def paper_note() -> str:
+    """Say that the paper's own W at 0 degrees is not quite twice its surface tension."""
+    return (
+        f"The paper prints {PAPER_PRINTS_J_M2} J/m2 for 0 degrees, "
+        f"where 2 x {PAPER_SIGMA_J_M2} is {adhesion_from_angle(0.0, PAPER_SIGMA_J_M2):.4f}."
+    )
+
+
 def _tension(value: object) -> float:
     sigma = positive(value, "surface tension", "J/m2")
     if sigma > MAX_SIGMA_J_M2:
@@ -379,7 +417,8 @@ def _liquid_sodium(temperature_K: float) -> SurfaceTension:
             hint="a temperature in °C? add 273.15" if temperature_K < low else "",
         )
     sigma = 0.2405 * (1 - temperature_K / 2503.7) ** 1.126
-    return SurfaceTension(sigma, f"{LIQUID_NA_SOURCE}, {temperature_K:g} K", temperature_K)
+    source = f"{LIQUID_NA_SOURCE}, {temperature_K:g} K"
+    return SurfaceTension(sigma, source, temperature_K, "liquid Na")
 
 
 def _from_cosine(cos_theta: float) -> Wetting:
