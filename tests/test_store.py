@@ -105,16 +105,23 @@ def test_a_second_damaged_file_does_not_replace_the_first(results):
     assert kept == ["one", "two"]
 
 
+def unsealed(path):
+    """Change a recipe in a file of a version that wrote no checksums."""
+    data = json.loads(path.read_text().replace('"Na"', '"K"'))
+    del data["@sha256"]
+    path.write_text(json.dumps(data))
+
+
 def test_a_changed_recipe_is_noticed(results):
     made = document("Na", energy_eV=1.0)
     path = land(made, results.archive)
-    path.write_text(path.read_text().replace('"Na"', '"K"'))
+    unsealed(path)
     with pytest.raises(DamagedFileError, match="recipe inside"):
         results.get(made.hash)
     results.add(made)
     assert results.get(made.hash).source == "computed"
     stored = path_of(results, made)
-    stored.write_text(stored.read_text().replace('"Na"', '"K"'))
+    unsealed(stored)
     assert results.store.docs_store.damaged() == [stored]
 
 
@@ -229,11 +236,26 @@ def test_locks_left_behind(tmp_path):
     with hold(tmp_path):
         pass
     lock.write_text(json.dumps(mine | {"host": "elsewhere"}))
-    with pytest.raises(SetupError, match=r"elsewhere(.|\n)*delete .*driver.lock"), hold(tmp_path):
+    with pytest.raises(SetupError, match=r"elsewhere(.|\n)*again in \d+ s"), hold(tmp_path):
+        pass
+    long_ago = time.time() - 61
+    os.utime(lock, (long_ago, long_ago))  # a driver that died on another host
+    with hold(tmp_path):
         pass
     lock.write_text(json.dumps(mine))  # alive, and the lock free: a file system without locks
     with pytest.raises(SetupError, match=str(os.getpid())), hold(tmp_path):
         pass
+
+
+def test_the_holder_gives_signs_of_life(tmp_path, monkeypatch):
+    monkeypatch.setattr("adhesion.store.BEAT_SECONDS", 0.01)
+    lock = tmp_path / "driver.lock"
+    with hold(tmp_path):
+        os.utime(lock, (0, 0))
+        end = time.monotonic() + 5
+        while lock.stat().st_mtime == 0 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert time.time() - lock.stat().st_mtime < 60
 
 
 def test_an_error_inside_is_not_taken_for_a_lock(tmp_path):

@@ -14,7 +14,9 @@ import logging
 import os
 import re
 import socket
-from contextlib import contextmanager
+import tempfile
+import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,7 +35,7 @@ from adhesion.errors import (
     InputError,
     SetupError,
 )
-from adhesion.files import read_json, write_json
+from adhesion.files import MOVE_AWAY, read_json, set_aside, write_json
 from adhesion.schemas import CalculationDocument, parse_document
 from adhesion.study import load_yaml
 
@@ -43,6 +45,10 @@ if TYPE_CHECKING:
 Source = Literal["computed", "archive", "both"]
 
 LOCK = "driver.lock"
+BEAT_SECONDS = 10.0
+"""How often the holder of a folder shows that it lives, by the time of its lock file."""
+SILENT_SECONDS = 60.0
+"""A holder on another host that has been silent for so long is dead."""
 RESULTS = "results"
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,127}")
@@ -218,10 +224,7 @@ class FolderStore(Store):  # type: ignore[misc]
 
     def _set_damaged_aside(self, path: Path) -> None:
         if path.exists() and _damage(path):
-            number, aside = 1, path.with_name(f"{path.name}.damaged")
-            while aside.exists():
-                number, aside = number + 1, path.with_name(f"{path.name}.damaged{number}")
-            path.rename(aside)
+            set_aside(path)
 
 
 def _named(criteria: dict[str, Any] | None) -> list[str] | None:
@@ -248,7 +251,7 @@ def _read_wrapped(path: Path) -> dict[str, Any]:
         raise DamagedFileError(
             "holds no jobflow document of this name",
             where=str(path),
-            hint="move it away; what it held is computed again",
+            hint=MOVE_AWAY,
         )
     return data
 
@@ -487,7 +490,7 @@ def _without_classes(data: Any) -> Any:
 
 
 def _checked(data: Any, hash: str, where: str) -> CalculationDocument:
-    hint = "move it away; what it held is computed again"
+    hint = MOVE_AWAY
     try:
         document = parse_document(_without_classes(data))
     except (ValidationError, KeyError, TypeError) as error:
@@ -504,14 +507,15 @@ def hold(folder: Path) -> Iterator[None]:
     """Keep a second driver out of a folder; the lock of a dead process does not count.
 
     The kernel's lock on ``driver.lock`` ends with the process, also after a
-    kill or a reboot. What is written in the file names the holder, and catches
-    a holder on another host, whose lock may not be seen from here.
+    kill or a reboot. What is written in the file names the holder. One on
+    another host, whose lock may not be seen from here, is known by the file's
+    time, which it renews every 10 s; silent for 60 s it counts as dead.
 
     Raises
     ------
     SetupError
-        If another driver is at work there (pid, host, since when), if that
-        cannot be checked from here, or if the folder has no locks.
+        If another driver is at work there (pid, host, since when), or if the
+        folder has no locks.
     """
     path = folder / LOCK
     try:
@@ -522,10 +526,28 @@ def hold(folder: Path) -> Iterator[None]:
     try:
         _take(handle, path)
         _write(handle, json.dumps(_identity(os.getpid()) | {"since": _now()}))
-        try:
-            yield
-        finally:
-            _write(handle, "")
+        with _heartbeat(handle):
+            try:
+                yield
+            finally:
+                _write(handle, "")
+    finally:
+        os.close(handle)
+
+
+def in_use_by(folder: Path) -> str:
+    """Say who holds a folder, in words; empty if nobody does who lives."""
+    try:
+        handle = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return ""
+    try:
+        holder = _holder(handle)
+        if holder is None:
+            return ""
+        if holder["host"] == socket.gethostname():
+            return _in_words(holder) if _alive(holder) else ""
+        return _in_words(holder) if _silent_seconds(handle, folder) < SILENT_SECONDS else ""
     finally:
         os.close(handle)
 
@@ -539,13 +561,42 @@ def _take(handle: int, path: Path) -> None:
     if holder is None:
         return
     if holder["host"] != socket.gethostname():
-        raise SetupError(
-            f"held by {_in_words(holder)}, which cannot be checked from here",
-            where=str(path.parent),
-            hint=f"if nothing runs there any more, delete {path}",
-        )
+        silent = _silent_seconds(handle, path.parent)
+        if silent < SILENT_SECONDS:
+            raise SetupError(
+                f"held by {_in_words(holder)}, which gave a sign of life {silent:.0f} s ago",
+                where=str(path.parent),
+                hint=f"if it has died, type the same again in {SILENT_SECONDS - silent:.0f} s",
+            )
+        return
     if _alive(holder):  # though the lock is free: it does not work on this file system
         raise _held(path.parent, holder)
+
+
+@contextmanager
+def _heartbeat(handle: int) -> Iterator[None]:
+    """Renew the time of the lock file until the end."""
+    end = threading.Event()
+
+    def beat() -> None:
+        while not end.wait(BEAT_SECONDS):
+            with suppress(OSError):
+                os.utime(handle)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def _silent_seconds(handle: int, folder: Path) -> float:
+    """Age of the lock file by the clock of its own disk: that of its host may be another."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        now = os.fstat(file.fileno()).st_mtime
+    return max(0.0, now - os.fstat(handle).st_mtime)
 
 
 def lock_file(handle: int, path: Path) -> None:
