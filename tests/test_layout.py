@@ -10,8 +10,10 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "adhesion"
 ROOMS = [
     *("errors", "files", "schemas", "study", "materials", "matching", "slabs", "interfaces"),
-    *("energetics", "wetting", "calculators", "planning", "rows", "jobs", "external", "flows"),
-    *("store", "runner", "verification", "estimates", "report", "checks", "cli"),
+    "search",
+    *("energetics", "wetting", "calculators", "planning", "findings", "sanity", "rows"),
+    *("jobs", "surfaces", "external", "flows", "searching", "store", "runner", "convergence", "controls"),
+    *("alloys", "verification", "estimates", "report", "checks", "cluster", "cli"),
 ]
 FILES = sorted(f for f in SOURCE.rglob("*.py") if not f.name.startswith("__main__"))
 

@@ -64,7 +64,8 @@ def test_paths_are_relative_to_the_study(tmp_path):
 def test_sodium_alone_gets_the_surface_tensions_of_sodium(tmp_path):
     assert load_study(write(tmp_path, STUDY)).surface_tensions == []
     sodium = load_study(write(tmp_path, STUDY.replace("Ag", "Na"))).surface_tensions
-    assert [(s.name, s.temperature_K) for s in sodium] == [("paper", None), ("liquid Na", 393.15)]
+    names = [("paper", None), ("liquid Na", 393.15), ("own", None)]
+    assert [(s.name, s.temperature_K) for s in sodium] == names
     none = STUDY.replace("Ag", "Na") + "surface_tensions: []\n"
     assert load_study(write(tmp_path, none)).surface_tensions == []
 
@@ -163,6 +164,7 @@ BAD = [
     (STUDY + "levels: {smoke: [1]}\n", ["line 5, levels.smoke: should be a mapping"]),
     (STUDY + "levels: {smok: {n_gaps: 3}}\n", ["line 5, levels.smok", "'smoke'"]),
     (STUDY + "levels: {smoke: {n_gap: 3}}\n", ["levels.smoke.n_gap", "'n_gaps'"]),
+    (STUDY + "levels:\n  smoke:\n    v[cuum_A: 8\n", ["smoke.v[cuum_A: unknown key", "'vacuum_A'"]),
     (STUDY + "levels: {smoke: {name: x}}\n", ["levels.smoke.name: unknown key"]),
     (
         STUDY + "levels:\n  smoke:\n    with_oxygen:\n      strain: {max_flim: 0.1}\n",
@@ -175,7 +177,7 @@ BAD = [
     (STUDY + "levels: {smoke: {strain: {share: flim}}}\n", ["strain.share", "'film'"]),
     (STUDY + "levels: {smoke: {strain: {share: .nan}}}\n", ["line 5", "strain.share"]),
     (STUDY + "levels: {smoke: {strain: {max_film: .nan}}}\n", ["max_film", "nan"]),
-    (STUDY + "levels: {smoke: {vacuum_A: .inf}}\n", ["vacuum_A: should be a finite number"]),
+    (STUDY + "levels: {smoke: {vacuum_A: .inf}}\n", ["line 5, levels.smoke.vacuum_A", "inf"]),
     (STUDY + "levels: {smoke: {vacuum_A: -1}}\n", ["line 5, levels.smoke.vacuum_A", "-1"]),
     (STUDY + "levels: {smoke: {layers: {film: three}}}\n", ["layers.film: should be a whole"]),
     (STUDY + "levels: {smoke: {relax_slabs: [metals]}}\n", ["relax_slabs.0", "'metal'"]),

@@ -137,13 +137,13 @@ class WorkOfAdhesionMaker(Maker):
             self._bulks(plan, made)
         self._slabs(plan, made)
         gap = plan.ready_made[2] if plan.ready_made else None
-        made["curve"] = self._job(
+        made["curve"] = self.calculation(
             plan, "curve", plan.settings,
             film_slab=made["film_slab"].output, substrate_slab=made["substrate_slab"].output,
             shifts=plan.shifts, gap_A=gap,
         )  # fmt: skip
         if "interface" in plan.recipes:
-            made["interface"] = self._job(
+            made["interface"] = self.calculation(
                 plan, "interface", plan.settings, curve=made["curve"].output
             )
         return made
@@ -157,7 +157,7 @@ class WorkOfAdhesionMaker(Maker):
             made[role] = (
                 same[0]
                 if same
-                else self._job(plan, role, plan.bulk_settings[side], material=chosen.material)
+                else self.calculation(plan, role, plan.bulk_settings[side], material=chosen.material)
             )
 
     def _slabs(self, plan: Plan, made: dict[str, Job]) -> None:
@@ -170,10 +170,10 @@ class WorkOfAdhesionMaker(Maker):
                 "substrate_bulk": made["bulk_substrate"].output,
             }
         for role in ("film_slab", "substrate_slab"):
-            made[role] = self._job(plan, role, plan.settings, **inputs)
+            made[role] = self.calculation(plan, role, plan.settings, **inputs)
 
-    def _job(self, plan: Plan, role: str, settings: dict[str, Any], **inputs: Any) -> Job:
-        """One calculation, known by the hash of its recipe."""
+    def calculation(self, plan: Plan, role: str, settings: dict[str, Any], **inputs: Any) -> Job:
+        """Return one calculation of a plan, known by the hash of its recipe."""
         maker = self._maker(role)
         label = f"{plan.spec.label} {role.replace('_', ' ')}"
         if role.startswith("bulk_"):

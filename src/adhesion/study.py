@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from copy import deepcopy
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -122,6 +123,9 @@ class InterfaceSpec(Section):
     film_atoms: list[int] | None = Field(
         default=None, description="Indices (from 0) of its film atoms."
     )
+    candidate: Annotated[int, Field(ge=1)] = Field(
+        default=1, description="Place in the ranked list of cells and faces of 'adhesion plan'."
+    )
     reference: ReferenceSpec | None = None
     measured: list[MeasurementSpec] = []
 
@@ -150,7 +154,9 @@ class InterfaceSpec(Section):
 class SurfaceTensionSpec(Section):
     """A surface tension for the contact angles: a known name or a value with a source."""
 
-    name: Literal["paper", "liquid Na"] | None = None
+    name: Literal["paper", "liquid Na", "own"] | None = Field(
+        default=None, description="'own': the film's surface energy by the same calculator."
+    )
     temperature_K: Positive | None = Field(default=None, description="For 'liquid Na', K.")
     sigma_J_m2: Positive | None = None
     source: str | None = None
@@ -158,7 +164,9 @@ class SurfaceTensionSpec(Section):
     @model_validator(mode="after")
     def _one_way(self) -> SurfaceTensionSpec:
         if (self.name is None) == (self.sigma_J_m2 is None):
-            raise ValueError("give either a name (paper, liquid Na) or sigma_J_m2 with its source")
+            raise ValueError(
+                "give either a name (paper, liquid Na, own) or sigma_J_m2 with its source"
+            )
         if self.sigma_J_m2 is not None and not self.source:
             raise ValueError("sigma_J_m2 needs its source")
         return self
@@ -236,24 +244,28 @@ class Level(Section):
         description="Lattice of each kind of crystal: from its file, or relaxed here."
     )
     strain: StrainSpec
-    max_area_A2: Positive
+    max_area_A2: Annotated[float, Field(gt=0, le=5000)]
     layers: LayersSpec
-    vacuum_A: Positive = Field(description="Vacuum above the interface at the largest gap, Å.")
-    kpoint_length_A: Positive = Field(description="In-plane k-points times cell length, Å.")
-    kpoint_length_bulk_A: Positive = 34.0
+    vacuum_A: Annotated[float, Field(gt=0, le=200)] = Field(
+        description="Vacuum above the interface at the largest gap, Å."
+    )
+    kpoint_length_A: Annotated[float, Field(gt=0, le=500)] = Field(
+        description="In-plane k-points times cell length, Å."
+    )
+    kpoint_length_bulk_A: Annotated[float, Field(gt=0, le=500)] = 34.0
     relax_slabs: list[MaterialKind] = Field(description="Kinds of crystal whose slabs are relaxed.")
     relax_interface: bool = Field(description="Whether W_ad and W_rigid are computed.")
     film_starts: Annotated[int, Field(ge=1, le=2)] = Field(
         default=1,
         description="2: a relaxed metal film is relaxed from slid layers as well, the lower kept.",
     )
-    fmax_eV_A: Positive
-    max_steps: Annotated[int, Field(ge=1)] = 200
-    free_layers_A: Positive = Field(
+    fmax_eV_A: Annotated[float, Field(gt=0, le=10)]
+    max_steps: Annotated[int, Field(ge=1, le=100_000)] = 200
+    free_layers_A: Annotated[float, Field(gt=0, le=1000)] = Field(
         default=4.0, description="Depth from the interface that may relax, Å; the rest is held."
     )
     n_gaps: Annotated[int, Field(ge=1, le=30)] = Field(description="Gaps of the binding curve.")
-    gap_step_A: Positive = 0.3
+    gap_step_A: Annotated[float, Field(ge=0.01, le=5)] = 0.3
     n_registries: Annotated[int, Field(ge=1, le=100)] = Field(
         description="Registries on the curve."
     )
@@ -310,6 +322,7 @@ class Study(Section):
             self.surface_tensions = [
                 SurfaceTensionSpec(name="paper"),
                 SurfaceTensionSpec(name="liquid Na", temperature_K=393.15),
+                SurfaceTensionSpec(name="own"),
             ]
         return self
 
@@ -379,14 +392,15 @@ def data_path(*parts: str) -> Path:
 
 
 @cache
-def _levels_text() -> str:
-    return data_path("configs", "levels.yaml").read_text(encoding="utf-8")
+def _levels() -> dict[str, dict[str, Any]]:
+    text = data_path("configs", "levels.yaml").read_text(encoding="utf-8")
+    levels: dict[str, dict[str, Any]] = yaml.safe_load(text)
+    return levels
 
 
 def builtin_levels() -> dict[str, dict[str, Any]]:
-    """Levels of configs/levels.yaml, as plain data."""
-    levels: dict[str, dict[str, Any]] = yaml.safe_load(_levels_text())
-    return levels
+    """Levels of configs/levels.yaml, as plain data of the caller's own."""
+    return deepcopy(_levels())
 
 
 def load_study(path: str | os.PathLike[str]) -> Study:
@@ -443,13 +457,28 @@ def load_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
     return data, lines
 
 
+def require_file(path: Path, max_bytes: int) -> None:
+    """Refuse what is no plain file of a modest size: a pipe or a device may never end.
+
+    Raises
+    ------
+    InputError
+        Naming the file and the limit.
+    OSError
+        If there is none.
+    """
+    if path.is_dir():
+        raise InputError("is a folder, not a file", where=str(path))
+    if path.stat().st_size > max_bytes:
+        raise InputError(f"the file is larger than {max_bytes} bytes", where=str(path))
+    if not path.is_file():
+        raise InputError("is a pipe or a device, not a file", where=str(path))
+
+
 def _read(path: Path) -> str:
     where = str(path)
     try:
-        if path.is_dir():
-            raise InputError("is a folder, not a file", where=where)
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"the file is larger than {MAX_BYTES} bytes", where=where)
+        require_file(path, MAX_BYTES)
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         hint = "write one with: adhesion init"
@@ -527,7 +556,10 @@ def _refusal(
     first = error.errors()[0]
     loc = [str(p) for p in first["loc"]]
     # Branches of a union and marks of dictionary keys are no keys of the file.
-    path = tuple(p for p in loc if not re.search(r"[\[(]|^(constrained-)?(float|int|str)$", p))
+    marks = re.compile(r"[\[(]|^(constrained-)?(float|int|str)$")
+    named = first["type"] in ("extra_forbidden", "missing")  # the last is a key, whatever it holds
+    path = tuple(p for p in loc[: len(loc) - named] if not marks.search(p))
+    path += tuple(loc[-1:] * named)
     value, context = first["input"], first.get("ctx", {})
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
@@ -590,9 +622,52 @@ def _without_foreign_settings(base: dict[str, Any], changes: dict[str, Any]) -> 
     return base
 
 
-class Machine(Section):
-    """Where and how a study runs on this machine."""
+Engine = Literal["local", "slurm", "script", "jobflow-remote"]
+Role = Literal["bulk", "slab", "curve", "interface"]
+Count = Annotated[int, Field(ge=1, le=100_000)]
 
+
+def _checked_word(value: str) -> str:
+    if not re.fullmatch(r"[\w@+%/][\w.:,@+%=/&|*()\[\]-]*", value, re.ASCII):
+        raise ValueError(f"{value[:40]!r} is no single word of letters, digits, . : , @ + % = / -")
+    return value
+
+
+Word = Annotated[str, AfterValidator(_checked_word)]
+OneLine = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$")]
+
+
+class Resources(Section):
+    """What a queue job asks for, in the words of executorlib's ``resource_dict``."""
+
+    cores: Count | None = Field(default=None, description="MPI ranks of GPAW; all else takes one.")
+    threads_per_core: Count | None = Field(default=None, description="OpenMP threads of each.")
+    memory_max: Positive | None = Field(default=None, description="Memory of the job, GB.")
+    run_time_max: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
+        default=None, description="Longest walltime, s; an estimate may ask for less."
+    )
+    num_nodes: Count | None = None
+    exclusive: bool | None = None
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+
+
+class RemoteSpec(Section):
+    """Where jobflow-remote takes a flow to."""
+
+    project: Name = Field(default="adhesion", description="Name of jobflow-remote's project.")
+    worker: Name = Field(default="cluster", description="Worker of that project.")
+    exec_config: Name | None = Field(default=None, description="Its modules and environment.")
+    resources: dict[str, Any] = Field(
+        default={}, description="For qtoolkit: nodes, processes_per_node, time, queue_name, ..."
+    )
+
+
+class Machine(Section):
+    """Where and how a study runs: this machine, or a queue."""
+
+    engine: Engine = Field(default="local", description="What computes.")
     workers: Annotated[int, Field(ge=1, le=1024)] | None = Field(
         default=None, description="Calculations side by side; the number of cores if left out."
     )
@@ -602,6 +677,47 @@ class Machine(Section):
     allow_calculators: list[str] = Field(
         default=[], description="Import paths of ASE calculators that a study may name."
     )
+    resource_dict: Resources = Resources()
+    roles: dict[Role, Resources] = Field(
+        default={}, description="Changes of resource_dict for one kind of calculation."
+    )
+    sbatch: dict[Word, Word | int | bool] = Field(
+        default={}, description="Further long options of sbatch, without the dashes."
+    )
+    setup: list[OneLine] = Field(
+        default=[], description="Shell lines before each job: modules, environment."
+    )
+    launcher: list[OneLine] = Field(
+        default=[], description="How GPAW starts on several cores, as [mpiexec, -n, '{cores}']."
+    )
+    walltime_factor: Positive = Field(
+        default=4.0, description="Walltime asked for, in units of the estimate."
+    )
+    max_jobs: Count = Field(default=200, description="Jobs in the queue at one time.")
+    queue_patience_s: Positive = Field(
+        default=900.0, description="How long the driver waits for a queue that does not answer, s."
+    )
+    remote: RemoteSpec = RemoteSpec()
+    _path: Path | None = PrivateAttr(default=None)
+
+    @field_validator("sbatch")
+    @classmethod
+    def _own_words(cls, value: dict[str, Any]) -> dict[str, Any]:
+        taken = {"chdir", "job-name", "output", "error", "parsable", "wait", "wrap", "array"}
+        for key in value:
+            if key in taken or key.startswith("-"):
+                raise ValueError(f"{key!r} cannot be set here")
+        return value
+
+    @property
+    def where(self) -> str:
+        """The file, for messages."""
+        return str(self._path) if self._path else "machine"
+
+    def resources(self, role: str) -> Resources:
+        """Return what a kind of calculation asks for: bulk, slab, curve or interface."""
+        changes = self.roles.get(role, Resources())  # type: ignore[call-overload]
+        return self.resource_dict.model_copy(update=changes.model_dump(exclude_none=True))
 
 
 def load_machine(path: str | os.PathLike[str]) -> Machine:
@@ -614,6 +730,8 @@ def load_machine(path: str | os.PathLike[str]) -> Machine:
     """
     data, lines = load_yaml(Path(path))
     try:
-        return Machine.model_validate(data)
+        machine = Machine.model_validate(data)
     except ValidationError as error:
         raise _refusal(error, str(path), lines, Machine) from None
+    machine._path = Path(path)
+    return machine

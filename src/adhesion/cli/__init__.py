@@ -8,11 +8,22 @@ import traceback
 
 import typer
 
-from adhesion.cli import compute, reporting, setup
+from adhesion.cli import cluster, comparing, compute, control, converge, reporting, search, setup
 from adhesion.cli.common import app, say
 from adhesion.errors import EXIT_BAD_INPUT, EXIT_DONE, EXIT_FAILED, AdhesionError
 
-__all__ = ["compute", "entry", "main", "reporting", "setup"]
+__all__ = [
+    "cluster",
+    "comparing",
+    "compute",
+    "control",
+    "converge",
+    "entry",
+    "main",
+    "reporting",
+    "search",
+    "setup",
+]
 
 INTERRUPTED = 130
 

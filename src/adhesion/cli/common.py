@@ -21,7 +21,25 @@ if TYPE_CHECKING:
 class InOrderOfUse(TyperGroup):
     """Lists the commands as a study goes through them."""
 
-    ORDER = ("init", "check", "plan", "match", "run", "report", "verify")
+    ORDER = (
+        "init",
+        "check",
+        "plan",
+        "match",
+        "faces",
+        "search",
+        "run",
+        "submit",
+        "status",
+        "cancel",
+        "retry",
+        "converge",
+        "control",
+        "alloys",
+        "report",
+        "compare",
+        "verify",
+    )
 
     def list_commands(self, ctx: typer.Context) -> list[str]:  # type: ignore[override]  # noqa: ARG002
         """Names of the commands, those without a place last."""

@@ -14,6 +14,7 @@ from adhesion.cli.common import (
     Allow,
     AsJson,
     LevelName,
+    MachineFile,
     Only,
     StoreFolder,
     StudyFile,
@@ -26,13 +27,21 @@ from adhesion.errors import EXIT_BAD_INPUT, InputError, nearest
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("study.yaml"),
+    path: Annotated[
+        Path | None, typer.Argument(help="File to write.", show_default="study.yaml")
+    ] = None,
     source: Annotated[str, typer.Option("--from", help="Study to start from.")] = "template",
+    machine: Annotated[
+        str | None, typer.Option(help="Write a machine file: laptop, workstation, slurm, ...")
+    ] = None,
 ) -> None:
-    """Write a commented study file."""
+    """Write a commented study file, or a machine file."""
     from adhesion.files import write_text
     from adhesion.study import data_path
 
+    if machine is not None:
+        return _init_machine(machine, path or Path(f"{machine}.yaml"))
+    path = path or Path("study.yaml")
     folder = data_path("configs", "studies")
     known = {p.stem: p for p in folder.glob("*.yaml")}
     if source not in known:
@@ -41,6 +50,26 @@ def init(
         raise InputError("is already there", where=str(path), hint="choose another name")
     write_text(path, known[source].read_text(encoding="utf-8"))
     say(f"wrote {path}; next: adhesion plan {shlex.quote(str(path))} --level smoke")
+    return None
+
+
+def _init_machine(name: str, path: Path) -> None:
+    """Write a machine file; for jobflow-remote its project file as well."""
+    from adhesion.files import write_text
+    from adhesion.study import data_path
+
+    known = {p.stem: p for p in data_path("configs", "machines").glob("*.yaml")}
+    if name not in known:
+        raise InputError(f"no machine {name!r}", where="--machine", hint=nearest(name, known))
+    if path.exists():
+        raise InputError("is already there", where=str(path), hint="choose another name")
+    if name == "jobflow-remote":
+        from adhesion.cluster.remote import write_project
+
+        project = write_project(path.parent)
+        say(f"wrote {project}; fill it in and move it to ~/.jfremote")
+    write_text(path, known[name].read_text(encoding="utf-8"))
+    say(f"wrote {path}; next: adhesion check --machine {shlex.quote(str(path))}")
 
 
 @app.command()
@@ -50,14 +79,27 @@ def check(
     ] = None,
     level: LevelName = "quick",
     store: StoreFolder = STORE,
+    machine: MachineFile = None,
+    wait: Annotated[
+        float, typer.Option(min=1, help="With --machine: how long the queue may take, s.")
+    ] = 900.0,
     allow_calculator: Allow = None,
 ) -> None:
-    """Say what is installed and whether a study can run here."""
-    from adhesion.checks import environment, study_lines
+    """Say what is installed and whether a study can run: here, or on a worker of the queue."""
+    allowed = set(allow_calculator or ())
+    if machine is not None:
+        from adhesion.cluster.worker import check_worker
+        from adhesion.study import load_machine
 
-    lines = environment(store)
-    if study is not None:
-        lines += study_lines(study, level, set(allow_calculator or ()))
+        there = load_machine(machine)
+        allowed |= set(there.allow_calculators)
+        lines = check_worker(there, store, study, level, allowed, wait)
+    else:
+        from adhesion.checks import environment, study_lines
+
+        lines = environment(store)
+        if study is not None:
+            lines += study_lines(study, level, allowed)
     for line in lines:
         typer.echo(f"{'ok ' if line.good else 'NO '} {line.what}")
         if not line.good:
@@ -94,6 +136,9 @@ def match(
     substrate_share: Annotated[
         float, typer.Option(help="Part of the strain on the substrate.")
     ] = 0.0,
+    pareto: Annotated[
+        bool, typer.Option("--pareto", help="Only cells that no other beats in atoms and strain.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the distinct common cells of two crystal planes."""
@@ -105,8 +150,22 @@ def match(
         max_area_A2=max_area,
         max_strain=max_strain,
         substrate_share=substrate_share,
+        front=pareto,
     )
     typer.echo(json.dumps(rows, indent=1) if as_json else match_text(rows))
+
+
+@app.command()
+def faces(
+    material: Annotated[str, typer.Argument(help="Material name or CIF file.")],
+    miller: Annotated[str, typer.Option(help="As 0,0,1.")] = "0,0,1",
+    as_json: AsJson = False,
+) -> None:
+    """List the terminations of a crystal plane: what they expose, break, and carry as dipole."""
+    from adhesion.report.plans import faces_data, faces_text
+
+    rows = faces_data(material, _miller(miller, "--miller"))
+    typer.echo(json.dumps(rows, indent=1) if as_json else faces_text(rows))
 
 
 def _miller(text: str, option: str) -> tuple[int, int, int]:

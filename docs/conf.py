@@ -1,0 +1,36 @@
+"""Sphinx configuration: `make docs` builds docs/_build/html, every warning an error."""
+
+from importlib.metadata import version as version_of
+
+project = "adhesion"
+author = "The adhesion developers"
+version = release = version_of("adhesion-workflows")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence", "dollarmath"]
+myst_heading_anchors = 3
+# The pages are read on GitHub as well, where links go to files of the repository.
+suppress_warnings = ["myst.xref_missing"]
+
+html_theme = "furo"
+html_title = f"adhesion {version}"
+copybutton_prompt_text = "$ "
+copybutton_only_copy_prompt_lines = True
+
+default_role = "code"  # numpydoc docstrings name parameters in single backticks
+napoleon_numpy_docstring = True
+napoleon_google_docstring = False
+napoleon_use_rtype = False
+napoleon_preprocess_types = False
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True}
+nitpicky = False
