@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from adhesion.convergence import (
     climb,
     ladder_of,
     parameters,
+    top_shift,
     values,
     without_interface,
 )
@@ -95,6 +98,14 @@ class TestClimb:
         assert first.value == 4
         assert first.W_J_m2 == pytest.approx(whole, abs=2e-3)
 
+    def test_a_thicker_substrate_keeps_the_film_over_its_hollows(self, climbed):
+        """fcc layers alternate: without its shift the film would stand on top, W far below 0."""
+        plan, _, ladder, *_ = climbed
+        assert np.allclose(top_shift(plan, 3), 0)
+        assert np.allclose(top_shift(plan, 5) % 1.0, 0, atol=1e-6)
+        assert not np.allclose(top_shift(plan, 4), 0)
+        assert ladder.error_J_m2("substrate_layers") < 0.02
+
     def test_vacuum_changes_nothing_for_a_short_ranged_potential(self, climbed):
         ladder = climbed[2]
         assert ladder.error_J_m2("vacuum") == pytest.approx(0, abs=1e-9)
@@ -136,5 +147,6 @@ def test_values_of_a_gpaw_level_rise():
 
 
 def _archived_curve(plan):
-    path = data_path("results") / f"{plan.hashes['curve']}.json"
-    return CurveDocument.model_validate_json(path.read_text(encoding="utf-8"))
+    found = Results(open_store(Path("unused")), data_path("results")).finished(plan.hashes["curve"])
+    assert isinstance(found.document, CurveDocument)
+    return found.document

@@ -37,6 +37,8 @@ MAX_RUNGS = 3
 KPOINT_FACTOR = 1.35
 CUTOFF_FACTOR = 1.2
 VACUUM_STEP_A = 4.0
+TOP_A = 1.0
+"""How deep the face reaches that two thicknesses are compared by, Å."""
 
 
 @dataclass(frozen=True)
@@ -318,6 +320,7 @@ def _recipes(plan: Plan, parameter: Parameter, value: Any) -> dict[str, Recipe]:
                 "n_registries": 1,
                 "dispersion": False,
                 "vacuum_A": value if parameter == "vacuum" else base.parameters["vacuum_A"],
+                **({"registry": "of the top layer"} if parameter == "substrate_layers" else {}),
             },
             # The point is that of the level's own curve: gap and registry come from there.
             "parents": {
@@ -338,14 +341,66 @@ def _rung_jobs(
     own = replace(plan, recipes=dict(recipes))
     jobs = maker.jobs(own)
     best = min(curve.points, key=lambda p: p.energy.energy_eV)
+    registry = np.asarray(best.registry)
+    thickness = recipes["substrate_slab"].parameters.get("thickness")
+    if plan.substrate is not None and thickness != plan.substrate.thickness:
+        registry = (registry + top_shift(plan, thickness)) % 1.0
     settings = recipes["curve"].calculator
     jobs["curve"] = maker.calculation(
         own, "curve", {**plan.settings, **settings},
         film_slab=jobs["film_slab"].output, substrate_slab=jobs["substrate_slab"].output,
-        shifts=[best.registry], gap_A=best.gap_A,
+        shifts=[(float(registry[0]), float(registry[1]))], gap_A=best.gap_A,
     )  # fmt: skip
     jobs["curve"].name = f"{plan.spec.label} {name}"
     return {made.uuid: made for made in jobs.values()}
+
+
+def top_shift(plan: Plan, thickness: int) -> Any:
+    """In-plane shift of the substrate's top when its thickness changes.
+
+    Layers are stacked over each other's hollows: with one more, the same face stands
+    elsewhere in the cell, and the film has to follow it to keep its registry.
+
+    Parameters
+    ----------
+    plan : Plan
+        With the substrate at the level's own thickness.
+    thickness : int
+        The other one.
+
+    Returns
+    -------
+    ndarray, shape (2,)
+        In fractions of the common cell.
+
+    Raises
+    ------
+    CalculationError
+        If the two tops are not the same face.
+    """
+    assert plan.substrate is not None
+    assert plan.match is not None
+    transformation = plan.match.substrate_transformation
+    tops = []
+    for side in (plan.substrate, replace(plan.substrate, thickness=thickness)):
+        slab = side.slab(transformation)
+        cell = np.array(slab.cell[:2, :2])
+        depth = slab.positions[:, 2].max() - slab.positions[:, 2]
+        top = np.flatnonzero(depth < TOP_A)
+        flat = np.linalg.solve(cell.T, slab.positions[top, :2].T).T
+        tops.append((flat, depth[top], slab.numbers[top]))
+    (old, old_depth, old_numbers), (new, new_depth, new_numbers) = tops
+    for shift in new - old[0]:
+        apart = old[:, None] + shift - new[None, :]
+        apart -= np.round(apart)
+        same = (np.abs(apart).max(-1) < 1e-3) & (old_numbers[:, None] == new_numbers[None, :])
+        same &= np.abs(old_depth[:, None] - new_depth[None, :]) < 1e-2
+        if same.any(1).all():
+            return shift % 1.0
+    raise CalculationError(
+        f"{plan.spec.label}: {thickness} layers of the substrate end in another face",
+        hint="leave substrate_layers out with --parameter",
+    )
 
 
 def W_lowest_J_m2(curve: CurveDocument) -> float:
