@@ -3,7 +3,8 @@
 Run: python benchmarks/matching.py [--built]
 
 The second part, alone with --built, is the way to the list of built interfaces, Na(001) on Pb(001)
-in six layers each (three conventional cells) up to 400 Å2: pymatgen's CoherentInterfaceBuilder beside `adhesion.search`.
+in six layers each (three conventional cells) up to 400 Å2: pymatgen's CoherentInterfaceBuilder
+beside `adhesion.search`.
 `different` counts structures by (atoms of each side, principal strains of the film onto the
 substrate) once.
 

@@ -34,3 +34,13 @@ autodoc_typehints = "none"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
 nitpicky = False
+
+
+def _absolute_values(app, what, name, obj, options, lines) -> None:  # noqa: ARG001
+    """Docstrings write |a x b|, which reStructuredText would take for a substitution."""
+    lines[:] = [line if "`" in line else line.replace("|", r"\|") for line in lines]
+
+
+def setup(app) -> None:
+    """Register the hook above."""
+    app.connect("autodoc-process-docstring", _absolute_values)

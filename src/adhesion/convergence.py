@@ -342,8 +342,8 @@ def _rung_jobs(
     jobs = maker.jobs(own)
     best = min(curve.points, key=lambda p: p.energy.energy_eV)
     registry = np.asarray(best.registry)
-    thickness = recipes["substrate_slab"].parameters.get("thickness")
-    if plan.substrate is not None and thickness != plan.substrate.thickness:
+    if plan.substrate is not None:
+        thickness = int(recipes["substrate_slab"].parameters["thickness"])
         registry = (registry + top_shift(plan, thickness)) % 1.0
     settings = recipes["curve"].calculator
     jobs["curve"] = maker.calculation(

@@ -109,7 +109,8 @@ def own_surface(
     bulk: list[int] = []
     if "kpoints" in settings:
         length = kpoint_length_A or plan.level.kpoint_length_bulk_A
-        height = float(np.linalg.norm(chosen.termination.repeat_A))
+        # Not the third vector's length: layers that are stacked obliquely are nearer than that.
+        height = float(chosen.termination.repeat_A[2])
         bulk = [*settings["kpoints"][:2], max(1, round(length / height))]
     recipe = Recipe(
         kind="surface",

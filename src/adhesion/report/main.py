@@ -35,6 +35,7 @@ def work_table(rows: list[AdhesionRow], studies: Studies) -> Table:
         Column("W_rigid", r"$W_\mathrm{rigid}$", [fixed(r.W_rigid_J_m2, 2) for r in rows]),
         Column("W_D3", r"$W_\mathrm{D3}$", [fixed(r.W_ad_D3_J_m2, 2) for r in rows]),
     ]
+    columns += _error(rows)
     notes: list[str] = []
     if real:
         columns.append(_published(rows))
@@ -50,6 +51,7 @@ def work_table(rows: list[AdhesionRow], studies: Studies) -> Table:
             *row_notes,
             *MEANINGS,
             *notes,
+            *_candidates(rows),
             *(citations(rows, studies) if real else []),
             *_sources(rows),
         ],
@@ -67,9 +69,7 @@ def paper_table(rows: list[AdhesionRow], studies: Studies) -> Table:
         from_curve = from_curve or stands_in
         works.append(fixed(W, 2) + (FROM_CURVE if stands_in else ""))
     columns = [*name_columns(rows)[:1], Column("this work", r"$W_\mathrm{ad}$", works)]
-    if any(row.W_ad_error_J_m2 is not None for row in rows):
-        errors = [fixed(row.W_ad_error_J_m2, 2) for row in rows]
-        columns.append(Column("+-", r"$\pm$", errors))
+    columns += _error(rows)
     notes: list[str] = []
     if real:
         columns.append(_published(rows))
@@ -98,6 +98,20 @@ def name_columns(rows: list[AdhesionRow]) -> list[Column]:
         columns.append(Column("study", "Study", studies, numeric=False))
     levels = [r.level for r in rows]
     return [*columns, Column("level", "Level", levels, numeric=False)]
+
+
+def _error(rows: list[AdhesionRow]) -> list[Column]:
+    """Error of W_ad (else W_curve), where any row has one."""
+    if all(row.W_ad_error_J_m2 is None for row in rows):
+        return []
+    return [Column("+-", r"$\pm$", [fixed(row.W_ad_error_J_m2, 2) for row in rows])]
+
+
+def _candidates(rows: list[AdhesionRow]) -> list[str]:
+    """Say from how many candidates each interface was chosen."""
+    counts = [f"{r.interface} {r.n_candidates}" for r in rows if r.n_candidates is not None]
+    said = "Chosen by geometry from so many candidates (terminations, faces, cells, registries)"
+    return [f"{said}: {', '.join(counts)}."] if counts else []
 
 
 def banner(rows: list[AdhesionRow]) -> str:
