@@ -117,21 +117,21 @@ class TestTwoMetals:
 
         from adhesion import planning
 
-        original = planning._matches
+        original = planning.find_pairings
 
         def doubled(*arguments):
-            match = original(*arguments)[0]
-            grow = np.array([[2, 0], [0, 1]])
+            pairing = original(*arguments)[0]
+            match, grow = pairing.match, np.array([[2, 0], [0, 1]])
             changes = {
                 f"{s}_transformation": (grow @ getattr(match, f"{s}_transformation")).tolist()
                 for s in ("film", "substrate")
             }
-            return [
-                replace(match, **changes, film_multiple=2, substrate_multiple=2,
-                        area_A2=2 * match.area_A2)
-            ]  # fmt: skip
+            match = replace(
+                match, **changes, film_multiple=2, substrate_multiple=2, area_A2=2 * match.area_A2
+            )
+            return [replace(pairing, match=match)]
 
-        monkeypatch.setattr(planning, "_matches", doubled)
+        monkeypatch.setattr(planning, "find_pairings", doubled)
         flow = WorkOfAdhesionMaker(level="smoke").make("Ag", "Au", study_of("Ag", "Au"))
         row, single = Finished(flow, tmp_path).row, emt("Ag", "Au").row
         assert row.n_atoms == 2 * single.n_atoms

@@ -12,7 +12,8 @@ ROOMS = [
     *("errors", "files", "schemas", "study", "materials", "matching", "slabs", "interfaces"),
     "search",
     *("energetics", "wetting", "calculators", "planning", "findings", "sanity", "rows"),
-    *("jobs", "surfaces", "external", "flows", "searching", "store", "runner", "convergence", "controls"),
+    *("jobs", "surfaces", "external", "flows", "searching", "store", "runner"),
+    *("convergence", "controls"),
     *("alloys", "verification", "estimates", "report", "checks", "cluster", "cli"),
 ]
 FILES = sorted(f for f in SOURCE.rglob("*.py") if not f.name.startswith("__main__"))

@@ -362,6 +362,8 @@ def test_every_cut_fills_the_crystal(miller, name):
     for t in found[:4]:
         volume = t.mesh_area_A2 * t.repeat_A[2]
         density = cell_atoms / material.structure.volume
+        if not t.stoichiometric:  # a symmetric slab holds more, or less, than whole units
+            continue
         slab = build_slab(material, t, 2 * t.units_per_repeat, ((2, 0), (0, t.cell_multiple)))
         assert len(slab) / (4 * t.cell_multiple) == pytest.approx(volume * density, rel=1e-6)
         assert area(slab) == pytest.approx(2 * t.cell_multiple * t.mesh_area_A2)

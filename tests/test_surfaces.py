@@ -75,7 +75,12 @@ class TestSurfaces:
         one, other = (surfaces_of(plan_of("Ag", s))["film"] for s in ("Au", "Pd"))
         assert one.recipe.hash == other.recipe.hash
 
-    def test_compounds_are_left_out(self):
+    def test_the_bulk_has_the_k_points_of_the_slab_and_as_many_across(self):
+        parameters = surfaces_of(plan_of("Na", "Pb", "quick"))["film"].recipe.parameters
+        # 34 Å over 4.2 Å in the plane, and over the 2.1 Å between layers.
+        assert parameters["bulk_kpoints"] == [8, 8, 16]
+
+    def test_sheets_of_a_layered_crystal_are_taken_too(self):
         assert set(surfaces_of(plan_of("Ag", "C"))) == {
             "film", "film_strained", "substrate", "substrate_strained",
         }  # fmt: skip

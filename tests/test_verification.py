@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import json
 
 import pytest
 
 from adhesion.errors import InputError
+from adhesion.files import read_json, write_json
 from adhesion.flows import StudyMaker
 from adhesion.planning import plan_study
 from adhesion.runner import run_flow
@@ -50,11 +50,11 @@ def test_a_changed_number_is_noticed(study, archive, tmp_path):
     changed = tmp_path / "archive"
     changed.mkdir()
     for file in archive.glob("*.json"):
-        data = json.loads(file.read_text())
+        data = read_json(file)
         if file.stem == plan.hashes["curve"]:
             # 2 mJ/m2 more than what was computed
             data["film"]["energy_eV"] += 0.002 * plan.summary["area_A2"] / 16.0218
-        (changed / file.name).write_text(json.dumps(data))
+        write_json(changed / file.name, data)
     (line,) = verify(study, changed, tmp_path / "again", "curve")
     assert not line.good
     assert "-2.00" in line.text
