@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-
 import pytest
 
 from adhesion.errors import InputError
@@ -69,7 +68,7 @@ def test_the_strain_is_that_of_the_lattices_computed(study, archive):
     """EMT's lattices are not those of the crystal files, so neither is the strain."""
     (plan,) = plan_study(study, "smoke")
     files = {role: archive / f"{hash}.json" for role, hash in plan.hashes.items()}
-    documents = {role: json.loads(file.read_text()) for role, file in files.items()}
+    documents = {role: read_json(file) for role, file in files.items()}
     lengths = [documents[f"bulk_{s}"]["geometry"]["cell_A"][0][0] for s in ("film", "substrate")]
     curve = documents["curve"]
     stretch = [1 + curve[f"{s}_strain_percent"][0] / 100 for s in ("film", "substrate")]

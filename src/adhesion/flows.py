@@ -157,7 +157,9 @@ class WorkOfAdhesionMaker(Maker):
             made[role] = (
                 same[0]
                 if same
-                else self.calculation(plan, role, plan.bulk_settings[side], material=chosen.material)
+                else self.calculation(
+                    plan, role, plan.bulk_settings[side], material=chosen.material
+                )
             )
 
     def _slabs(self, plan: Plan, made: dict[str, Job]) -> None:
