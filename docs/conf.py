@@ -15,13 +15,14 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 # The pages are read on GitHub as well, where links go to files of the repository.
 suppress_warnings = ["myst.xref_missing"]
 
 html_theme = "furo"
 html_title = f"adhesion {version}"
+# Tables of 100 columns fit beside the menu.
+html_theme_options = {"light_css_variables": {"code-font-size": "72%"}}
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = True
 
@@ -41,6 +42,12 @@ def _absolute_values(app, what, name, obj, options, lines) -> None:  # noqa: ARG
     lines[:] = [line if "`" in line else line.replace("|", r"\|") for line in lines]
 
 
+def _constants(app, what, name, obj, skip, options) -> bool | None:  # noqa: ARG001
+    """Leave out the constants of a module: what is documented is what can be called."""
+    return True if what == "module" and name.isupper() else None
+
+
 def setup(app) -> None:
-    """Register the hook above."""
+    """Register the hooks above."""
+    app.connect("autodoc-skip-member", _constants)
     app.connect("autodoc-process-docstring", _absolute_values)
