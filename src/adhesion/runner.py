@@ -603,9 +603,12 @@ class _Slot:
 
     def epitaph(self) -> str:
         """How the worker died."""
-        if self.process is not None:
-            self.process.join(5)
-        code = self.process.exitcode if self.process is not None else None
+        code = None
+        for _ in range(50):
+            # The pool's own thread waits for it as well; who comes second sees no code at first.
+            if self.process is None or (code := self.process.exitcode) is not None:
+                break
+            time.sleep(0.1)
         how = (
             "ended" if code is None or code >= 0 else f"was killed by {signal.Signals(-code).name}"
         )

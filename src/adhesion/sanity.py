@@ -157,7 +157,7 @@ def other_states(curve: CurveDocument) -> list[str]:
         energies = np.array([p.energy.energy_eV - apart for p in points]) * per_area
         off = _summit(gaps, energies) or _misfit(points, energies, curve.area_A2, apart)
         if off:
-            found.append(f"another SCF state on the curve? {off}")
+            found.append(f"odd binding curve (with DFT, another SCF state?): {off}")
     return found
 
 
