@@ -62,7 +62,7 @@ def request(label, **words):
 def test_each_ends_in_a_state_with_a_name(queue, say):
     """A walltime, a scancel, an exception, a refusal, jobs that answer with jobs, a good one."""
     graph = {
-        "slow": ([], "steps 80"),
+        "slow": ([], "steps 110"),
         "victim": ([], "steps 300"),
         "bad": ([], "raise"),
         "refused": ([], ""),

@@ -152,6 +152,8 @@ class _Look:
         """Running or queued, here or in the queue."""
         where = queue_folder(self.folder, hash)
         job = self.jobs.get(str(where))
+        if job is not None and job.state == "COMPLETING":  # ended; its node is being tidied up
+            job = None
         if job is not None and job.waits:
             return CalculationState(hash, label, "queued", job.id, job.reason)
         iteration = _last_of(self.folder / CALCULATIONS / hash / PROGRESS)
@@ -159,8 +161,10 @@ class _Look:
             detail = f"{job.used} of {job.limit}{': ' if iteration else ''}{iteration}"
             return CalculationState(hash, label, "running", job.id, detail)
         if (where / f"{hash}_o.h5").exists():
-            then = "" if self.followed else "; adhesion submit takes it up"
-            return CalculationState(hash, label, "running", detail=f"has come back{then}")
+            if self.followed:
+                return CalculationState(hash, label, "running", detail="has come back")
+            detail = "has come back; adhesion submit takes it up"
+            return CalculationState(hash, label, "waiting", detail=detail)
         if self.followed and _is_locked(self.folder / CALCULATIONS / hash / ".lock"):
             return CalculationState(hash, label, "running", detail=iteration)
         if not any(where.glob("*_i.h5")):
