@@ -132,14 +132,10 @@ class TestKilled:
         relaxes = role == "film_slab" or (role == "interface" and at < total - 1)
         if not relaxes:  # the energy that was cut off, and those after it
             assert CountingEMT.calls == total - (at - 1)
-        else:  # and that of the last geometry; BFGS starts without its Hessian
+        else:  # and that of the last geometry
             assert CountingEMT.calls <= total - (at - 1) + 1
-        if relaxes:
-            assert resumed.status == undisturbed.status == "done"
-            assert resumed.fmax_end_eV_A <= 0.001
-            assert resumed.fmax_start_eV_A == pytest.approx(undisturbed.fmax_start_eV_A)
-        else:
-            assert_same(resumed, undisturbed)
+        # With its Hessian kept a relaxation takes the same path; positions are kept to 1e-10 Å.
+        assert_same(resumed, undisturbed, 1e-6 if relaxes else SAME)
 
     def test_cpu_time_of_the_killed_run_counts(self, plan, finished, checkpoint):
         maker = BindingCurveMaker(calculator=CountingMaker())

@@ -563,7 +563,11 @@ def relax(
     try:
         force = largest_force(atoms)
         start = force if start is None else start
-        optimizer = BFGS(atoms, logfile=None, maxstep=MAX_STEP_A)
+        # With the Hessian so far a killed relaxation goes on as if nothing had been.
+        hessian = workspace.folder / "bfgs.json"
+        if not taken:
+            hessian.unlink(missing_ok=True)
+        optimizer = _optimizer(atoms, hessian)
         # The first geometry that irun hands out is the start: step 0.
         for step, _ in enumerate(optimizer.irun(fmax=fmax_eV_A, steps=max_steps)):
             steps = before + step
@@ -589,6 +593,15 @@ def relax(
         "fmax_end_eV_A": force,
         "ionic_steps": steps,
     }
+
+
+def _optimizer(atoms: Atoms, hessian: Path) -> BFGS:
+    """Return BFGS with the Hessian of the file, if it holds one that fits."""
+    try:
+        return BFGS(atoms, restart=str(hessian), logfile=None, maxstep=MAX_STEP_A)
+    except Exception:  # cut off by a kill, which ASE's reader tells in many ways
+        hessian.unlink(missing_ok=True)
+        return BFGS(atoms, restart=str(hessian), logfile=None, maxstep=MAX_STEP_A)
 
 
 def _take_over(atoms: Atoms, geometry: Geometry, workspace: Workspace) -> bool:
