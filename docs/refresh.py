@@ -84,6 +84,8 @@ def run(line: str, folder: Path) -> str:
 
 def main(arguments: list[str]) -> int:
     """Refresh the pages named, or all; return how many were out of date."""
+    # The commands are those of this environment, active or not.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     os.environ |= {"COLUMNS": "88", "TERM": "dumb", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"}
     check = "--check" in arguments
     names = [Path(a).resolve() for a in arguments if a != "--check"]

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -304,6 +307,17 @@ def test_a_killed_worker_fails_its_job_only(folder):
     assert "killed by SIGKILL" in outcomes["x"].reason
     assert failure(folder.path, folder.hashes["x"]).exception == "BrokenProcessPool"
     assert type(outcomes["z"].error) is NotConvergedError  # as it was, across processes
+
+
+def test_how_a_worker_died_is_known_when_its_place_is_taken_again():
+    """The next job may have started in the slot before anybody asked for the answer."""
+    with runner._Workers(1, 1) as workers:
+        dead = workers.submit(signal.raise_signal, signal.SIGKILL)
+        with suppress(BrokenProcessPool):
+            dead.result(60)
+        after = workers.submit(os.getpid)
+        assert "killed by SIGKILL" in workers.answer(dead).error.what
+        assert after.result(60) > 0
 
 
 def test_an_interrupt_stops_the_workers_and_keeps_the_rest(folder, drive):

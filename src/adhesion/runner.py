@@ -26,6 +26,7 @@ from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
+from weakref import WeakKeyDictionary
 
 import cloudpickle  # type: ignore[import-untyped]
 from jobflow import JobStore, OnMissing
@@ -531,6 +532,8 @@ class _Workers:
 
     def __init__(self, number: int, threads: int) -> None:
         self.slots = [_Slot(threads) for _ in range(number)]
+        self.processes: WeakKeyDictionary[Future[Answer], BaseProcess | None]
+        self.processes = WeakKeyDictionary()
 
     def tend(self) -> None:
         """Do nothing: the processes look after themselves."""
@@ -551,15 +554,19 @@ class _Workers:
 
     def submit(self, fn: Callable[..., Answer], *args: Any) -> Future[Answer]:
         """Run a function in a free worker."""
-        return next(slot for slot in self.slots if slot.free).submit(fn, *args)
+        slot = next(slot for slot in self.slots if slot.free)
+        future = slot.submit(fn, *args)
+        self.processes[future] = slot.process
+        return future
 
     def answer(self, future: Future[Answer]) -> Answer:
         """Return what a worker sent back; how it ended, if it did not."""
         try:
             return future.result()
         except BrokenProcessPool:
-            slot = next(slot for slot in self.slots if slot.future is future)
-            return Answer(error=CalculationError(slot.epitaph()), exception="BrokenProcessPool")
+            # Its slot may have another process by now.
+            error = CalculationError(epitaph(self.processes[future]))
+            return Answer(error=error, exception="BrokenProcessPool")
         except Exception as error:  # the answer could not be pickled
             return Answer.of(error)
 
@@ -601,20 +608,6 @@ class _Slot:
         self.process = next(iter(set(multiprocessing.active_children()) - before), None)
         return future
 
-    def epitaph(self) -> str:
-        """How the worker died."""
-        code = None
-        for _ in range(50):
-            # The pool's own thread waits for it as well; who comes second sees no code at first.
-            if self.process is None or (code := self.process.exitcode) is not None:
-                break
-            time.sleep(0.1)
-        how = (
-            "ended" if code is None or code >= 0 else f"was killed by {signal.Signals(-code).name}"
-        )
-        memory = ", as when the memory runs out" if code == -signal.SIGKILL else ""
-        return f"the worker process {how} in the middle of the calculation{memory}"
-
     def kill(self) -> None:
         if self.process is not None and self.process.is_alive():
             try:
@@ -624,6 +617,19 @@ class _Slot:
         if self.pool is not None:
             self.pool.shutdown(wait=True, cancel_futures=True)
         self.pool = self.process = None
+
+
+def epitaph(process: BaseProcess | None) -> str:
+    """Say how a worker died."""
+    code = None
+    for _ in range(50):
+        # The pool's own thread waits for it as well; who comes second sees no code at first.
+        if process is None or (code := process.exitcode) is not None:
+            break
+        time.sleep(0.1)
+    how = "ended" if code is None or code >= 0 else f"was killed by {signal.Signals(-code).name}"
+    memory = ", as when the memory runs out" if code == -signal.SIGKILL else ""
+    return f"the worker process {how} in the middle of the calculation{memory}"
 
 
 @contextmanager

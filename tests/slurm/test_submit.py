@@ -92,7 +92,11 @@ def test_killed_cancelled_and_tried_again(cli, machine, long_study, tmp_path):
     cli("submit", long_study, *common, "--machine", machine)
     cli("cancel", long_study, "--store", store)
     cancelled = look()
-    busy = [(c["label"], c["detail"]) for c in cancelled["calculations"] if c["state"] in ("running", "queued")]
+    busy = [
+        (c["label"], c["detail"])
+        for c in cancelled["calculations"]
+        if c["state"] in ("running", "queued")
+    ]
     assert busy == []
     assert not cancelled["driver"].startswith("at work")
 
