@@ -259,7 +259,9 @@ def drive(folder):
 
     def start(seconds):
         here = str(Path(noop_jobs.__file__).parent)
-        code = f"import sys; sys.path.insert(0, {here!r}); import noop_jobs;"
+        # Where the tests run in the background an interrupt is ignored, and so by their children.
+        code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        code += f"import sys; sys.path.insert(0, {here!r}); import noop_jobs;"
         code += f"noop_jobs.drive({str(folder.path)!r}, {seconds})"
         driver = subprocess.Popen(
             [sys.executable, "-c", code],
