@@ -2,13 +2,13 @@
 # What GPAW compiles against. Installed where this is root on Debian or Ubuntu; said otherwise.
 set -eu
 
-packages="g++ libxc-dev libopenblas-dev python3-dev python3-venv"
+packages="g++ libxc-dev libopenblas-dev libfftw3-dev python3-dev python3-venv"
 # GPAW is compiled with MPI where it is found; without it everything runs on one core.
 mpi="libopenmpi-dev openmpi-bin"
 root=
 [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && root=yes
 
-for file in /usr/include/xc.h /usr/include/*/openblas-pthread/cblas.h; do
+for file in /usr/include/xc.h /usr/include/fftw3.h /usr/include/*/openblas-pthread/cblas.h; do
     [ -e "$file" ] || missing=yes
 done
 command -v g++ >/dev/null 2>&1 || missing=yes

@@ -7,6 +7,7 @@ from typing import Any
 
 from jobflow import Flow, Job, Maker, job
 
+from adhesion.calculators import alone
 from adhesion.calculators.makers import maker_for
 from adhesion.errors import InputError
 from adhesion.external import external_jobs, external_plan, maker_identity
@@ -172,7 +173,7 @@ class WorkOfAdhesionMaker(Maker):
                 "substrate_bulk": made["bulk_substrate"].output,
             }
         for role in ("film_slab", "substrate_slab"):
-            made[role] = self.calculation(plan, role, plan.settings, **inputs)
+            made[role] = self.calculation(plan, role, alone(plan.settings), **inputs)
 
     def calculation(self, plan: Plan, role: str, settings: dict[str, Any], **inputs: Any) -> Job:
         """Return one calculation of a plan, known by the hash of its recipe."""

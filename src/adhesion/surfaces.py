@@ -16,7 +16,7 @@ from ase import Atoms
 from atomate2.ase.jobs import AseMaker
 from jobflow import Job, job
 
-from adhesion.calculators import identity, resolve
+from adhesion.calculators import alone, identity, resolve
 from adhesion.calculators.makers import maker_for
 from adhesion.errors import CalculationError, NotConvergedError
 from adhesion.interfaces import cell_area, strained
@@ -135,8 +135,7 @@ def surface_settings(
     settings = resolve(
         plan.level.calculator, elements, (a, b, 1), slab=True, partners=plan.elements
     )
-    # A slab without the other side needs no soft mixing, which only takes longer.
-    return settings | ({"scf": "plain"} if "scf" in settings else {})
+    return alone(settings)
 
 
 def _parameters(

@@ -5,6 +5,6 @@ The atomate2 makers stand in `adhesion.calculators.makers`, which is slow to imp
 
 from __future__ import annotations
 
-from adhesion.calculators.registry import check, identity, resolve
+from adhesion.calculators.registry import alone, check, identity, resolve
 
-__all__ = ["check", "identity", "resolve"]
+__all__ = ["alone", "check", "identity", "resolve"]

@@ -64,6 +64,11 @@ def identity(settings: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in settings.items() if k not in NUMERICAL}
 
 
+def alone(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings for a slab without the other side: soft mixing only takes longer there."""
+    return settings | ({"scf": "plain"} if "scf" in settings else {})
+
+
 def check(settings: dict[str, Any], elements: Iterable[str], *, allow_import: bool = False) -> None:
     """Refuse, before anything is computed, what cannot run here.
 
