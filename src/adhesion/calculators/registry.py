@@ -65,7 +65,7 @@ def identity(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def alone(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings for a slab without the other side: soft mixing only takes longer there."""
+    """Return the settings of a slab without the other side, where soft mixing only takes longer."""
     return settings | ({"scf": "plain"} if "scf" in settings else {})
 
 
