@@ -275,16 +275,25 @@ def test_a_silent_queue_is_told(commands, script):
 
 
 @pytest.mark.parametrize(
-    ("scontrol", "sacct", "word"),
+    ("scontrol", "sacct", "log", "word"),
     [
-        ("echo JobState=FAILED ExitCode=3:0", "exit 1", "FAILED with exit status 3"),
-        ("exit 1", "echo NODE_FAIL", "NODE_FAIL"),
-        ("exit 1", "exit 1", ""),
+        ("echo JobState=FAILED ExitCode=3:0", "exit 1", "", "FAILED with exit status 3"),
+        ("exit 1", "echo NODE_FAIL", "", "NODE_FAIL"),
+        ("exit 1", "exit 1", "", ""),
+        # The script of a killed job may end with a status of its own before its state is noted.
+        (
+            "echo JobState=FAILED ExitCode=1:0",
+            "exit 1",
+            "*** JOB 3 ON n1 CANCELLED AT 12:00 DUE TO NODE FAILURE, SEE SLURMCTLD LOG ***",
+            "NODE_FAIL",
+        ),
+        ("exit 1", "exit 1", "*** JOB 3 CANCELLED AT 12:00 DUE TO TIME LIMIT ***", "TIMEOUT"),
+        ("echo JobState=CANCELLED", "exit 1", "DUE TO TIME LIMIT", "CANCELLED"),
     ],
 )
-def test_how_a_job_ended(commands, scontrol, sacct, word):
+def test_how_a_job_ended(commands, scontrol, sacct, log, word):
     commands(scontrol=scontrol, sacct=sacct)
-    assert how_it_ended(3) == word
+    assert how_it_ended(3, log) == word
 
 
 def run_on(folder, patience, **machine):

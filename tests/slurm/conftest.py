@@ -22,7 +22,7 @@ def slurm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("slurm")
     temporary_slurm.start(folder)
     os.environ["SLURM_CONF"] = str(folder / "slurm.conf")
-    os.environ["PYTHONPATH"] = str(ROOT / "tests")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
     os.environ["OMP_NUM_THREADS"] = "1"
     # mpiexec is asked by root here, and two ranks on two busy cores should not spin.
     os.environ |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}

@@ -191,7 +191,7 @@ def test_a_node_that_goes_down(queue, say):
     outcomes = queue.run({"a": ([], "steps 12")}, on_event=take_the_node)
     assert told
     if outcomes["a"].status != "done":  # without requeue it is a failure with a name
-        assert "NODE_FAIL" in outcomes["a"].reason
+        assert "lost its node" in outcomes["a"].reason
         outcomes = queue.run({"a": ([], "steps 12")})
     assert outcomes["a"].status == "done"
     progress = Path(queue.path, "calculations", queue.hashes["a"], "progress.txt").read_text()

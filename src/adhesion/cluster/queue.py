@@ -90,11 +90,34 @@ def my_jobs() -> dict[str, QueueJob]:
     return jobs
 
 
-def how_it_ended(id: int) -> str:
+LAST_WORDS = {
+    "DUE TO NODE FAILURE": "NODE_FAIL",
+    "DUE TO TIME LIMIT": "TIMEOUT",
+    "DUE TO PREEMPTION": "PREEMPTED",
+}
+"""What slurmstepd writes into the log of a job that it ends, and the state this is."""
+
+
+def how_it_ended(id: int | None, log: str = "") -> str:
     """Return Slurm's word for how a job ended, as TIMEOUT or CANCELLED; empty if not known.
 
-    scontrol remembers a job for some minutes, sacct for good where a site has it.
+    A job that was killed on a dying node may be noted as FAILED, by the exit status of its
+    script: there the last line of its log knows better.
+
+    Parameters
+    ----------
+    id : int or None
+        Of the job, if it is known.
+    log : str
+        Last line of its log.
     """
+    noted = _noted_state(id) if id is not None else ""
+    told = next((state for words, state in LAST_WORDS.items() if words in log), "")
+    return told if told and (not noted or noted.startswith("FAILED")) else noted
+
+
+def _noted_state(id: int) -> str:
+    """Ask scontrol, which remembers a job for some minutes, then sacct, where a site has it."""
     try:
         text = ask("scontrol", "show", "job", str(id), "--oneliner")
         found = re.search(r"\bJobState=(\S+)", text)

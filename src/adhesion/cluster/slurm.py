@@ -321,8 +321,9 @@ class SlurmPool:
     def _lost(self, outer: Future[Answer], flight: _Flight) -> None:
         """Say how a job ended that sent nothing back."""
         number = flight.job.id if flight.job else _noted_id(flight)
-        ended = how_it_ended(number) if number else ""
-        error = lost(number, ended, flight.request, log_tail(flight.folder))
+        log = log_tail(flight.folder)
+        ended = how_it_ended(number, log)
+        error = lost(number, ended, flight.request, log)
         outer.set_result(Answer(error=error, exception=ended or "no answer"))
         forget(flight.folder)
 
