@@ -15,6 +15,7 @@ from ase.data import atomic_numbers
 from ase.units import Hartree
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from adhesion.calculators.size import must_fit_in_memory
 from adhesion.errors import CalculationError, InputError, NotConvergedError, SetupError, nearest
 
 Scheme = Literal["plain", "soft", "softer"]
@@ -217,7 +218,7 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
         NotConvergedError
             If the SCF converged with none of the schemes.
         CalculationError
-            If the atoms are too close for PAW.
+            If the atoms are too close for PAW, or the memory is too small.
         """
         super().calculate(atoms, properties, system_changes)
         if set(system_changes) - {"positions"}:
@@ -227,6 +228,7 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
         schemes = list(SCHEMES)
         for scheme in schemes[schemes.index(self.scheme) :]:
             if scheme != self.scheme or self._gpaw is None:
+                must_fit_in_memory(self.settings.model_dump(), self.atoms)
                 self.scheme, self._gpaw = scheme, self._new(scheme)
                 system_changes = all_changes
                 if self.fragments:
