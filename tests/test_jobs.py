@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from adhesion.jobs import (
     SLIDE,
     BindingCurveMaker,
     BulkMaker,
+    Meter,
     RelaxedInterfaceMaker,
     SlabMaker,
     far_substrate,
@@ -485,3 +487,32 @@ def test_slid_layers_are_sheared_along_the_shortest_neighbour_vector():
         assert np.allclose(shift, shift[0])
         assert np.linalg.norm(shift[0]) == pytest.approx(n * SLIDE * 4.2)
         assert shift[0][2] == 0
+
+
+class Counted:
+    """A calculator of which only the counts matter."""
+
+    iterations = 0
+    cpu_seconds = 0.0
+
+
+def test_the_meter_counts_all_calculators_and_keeps_only_the_last():
+    meter = Meter({"scf_iterations": 5, "cpu_seconds": 100.0})
+    first = Counted()
+    meter.watch(first)
+    first.iterations, first.cpu_seconds = 7, 30.0
+    assert meter.read()["scf_iterations"] == 12
+    gone = weakref.ref(first)
+    del first
+    second = Counted()
+    meter.watch(second)
+    assert gone() is None  # a GPAW holds gigabytes
+    second.iterations = 3
+    assert meter.read()["scf_iterations"] == 15
+    assert 130.0 <= meter.read()["cpu_seconds"] < 140.0
+
+
+def test_the_meter_of_a_calculator_without_iterations_counts_none():
+    meter = Meter({})
+    meter.watch(EMT())
+    assert meter.read()["scf_iterations"] is None

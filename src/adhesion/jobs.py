@@ -7,6 +7,7 @@ returns a document whether it converged or not.
 
 from __future__ import annotations
 
+import gc
 import platform
 import time
 from collections.abc import Callable
@@ -115,23 +116,34 @@ class Meter:
     def __init__(self, past: dict[str, Any]) -> None:
         self._cpu = time.process_time() - past.get("cpu_seconds", 0.0)
         self._wall = time.monotonic() - past.get("wall_seconds", 0.0)
-        self._iterations = past.get("scf_iterations", 0)
-        self._calculators: list[Any] = []
+        self._iterations: int | None = past.get("scf_iterations")
+        self._elsewhere = 0.0
+        self._calculator: Any = None
 
     def watch(self, calculator: Any) -> None:
-        """Count the SCF iterations of this calculator, if it has any."""
-        self._calculators.append(calculator)
+        """Count the SCF iterations of this calculator, if it has any.
+
+        The one before is done with and let go: a GPAW holds gigabytes.
+        """
+        self._iterations, self._elsewhere = self._counted()
+        self._calculator = calculator
+        gc.collect()
+
+    def _counted(self) -> tuple[int | None, float]:
+        """SCF iterations, and CPU seconds that were spent in other processes."""
+        iterations = getattr(self._calculator, "iterations", None)
+        if iterations is not None:
+            iterations += self._iterations or 0
+        elsewhere = self._elsewhere + getattr(self._calculator, "cpu_seconds", 0.0)
+        return self._iterations if iterations is None else iterations, elsewhere
 
     def read(self) -> dict[str, Any]:
         """Return the figures so far, by the names they have in a document."""
-        counted = [c.iterations for c in self._calculators if hasattr(c, "iterations")]
-        elsewhere = sum(getattr(c, "cpu_seconds", 0.0) for c in self._calculators)
+        iterations, elsewhere = self._counted()
         return {
             "cpu_seconds": round(time.process_time() - self._cpu + elsewhere, 2),
             "wall_seconds": round(time.monotonic() - self._wall, 2),
-            "scf_iterations": self._iterations + sum(counted)
-            if counted or self._iterations
-            else None,
+            "scf_iterations": iterations,
         }
 
 
@@ -583,6 +595,7 @@ def relax(
             "status": "unconverged", "reason": str(error), "geometry": Geometry.from_ase(atoms),
             "fmax_start_eV_A": start, "ionic_steps": steps,
         }  # fmt: skip
+    atoms.calc = None  # what follows needs its memory
     done = force <= fmax_eV_A
     return {
         "status": "done" if done else "unconverged",
