@@ -21,7 +21,7 @@ from adhesion.cli import main
 from adhesion.cluster.driver import Record, mended, record
 from adhesion.cluster.queue import QueueSilentError, how_it_ended, my_jobs
 from adhesion.cluster.remote import check_project, hand_over, write_project
-from adhesion.cluster.resources import SHORTEST_SECONDS, Request, requests
+from adhesion.cluster.resources import SHORTEST_SECONDS, Request, matched_ranks, requests
 from adhesion.cluster.script import body, clock, directives, must_be_plain, plain_script, seconds
 from adhesion.cluster.slurm import SlurmPool, lost
 from adhesion.cluster.status import study_state
@@ -108,6 +108,14 @@ def test_requests_follow_machine_and_estimate(plans):
     assert by_role["curve"].resources.memory_max is None
     assert by_role["curve"].resources.run_time_max == 7200  # no estimate: the longest
     assert by_role["curve"].label == "Ag(001)/Au(001) curve"
+
+
+@pytest.mark.parametrize(
+    ("cores", "kpoints", "ranks"),
+    [(1, 3, 1), (4, 1, 4), (4, 2, 4), (4, 3, 3), (4, 5, 4), (8, 3, 6), (8, 8, 8), (16, 5, 15)],
+)
+def test_ranks_are_matched_to_kpoints(cores, kpoints, ranks):
+    assert matched_ranks(cores, kpoints) == ranks
 
 
 def test_gpaw_gets_its_ranks_and_what_the_plan_estimates():

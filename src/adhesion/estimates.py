@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from ase import Atoms
 from pymatgen.io.ase import AseAtomsAdaptor
@@ -13,15 +11,19 @@ from adhesion.interfaces import contact_gap, stack
 from adhesion.planning import Plan
 
 SECONDS = {
-    "plain": (1.0e-6, 0.2, 0.2),
-    "soft": (1.0e-6, 0.4, 0.4),
-    "softer": (1.0e-6, 0.5, 0.5),
+    "plain": (7.0e-6, 8.5, 4.9),
+    "soft": (3.9e-6, 9.3, 23.0),
+    "softer": (3.9e-6, 11.6, 28.8),  # five Davidson steps instead of four, not measured
 }
 """Seconds of an SCF iteration by scheme: for each point of the grid, for 10^9 operations of the
 transforms and 10^9 of the products of `Size`. Fitted by benchmarks/scaling.py on one core."""
-ITERATIONS = {"plain": 20, "soft": 18, "softer": 60}
-"""Of an SCF from scratch; one that starts from the geometry before takes half."""
-IONIC_STEPS = 12
+ITERATIONS = {"plain": 20, "soft": 20, "softer": 60}
+"""Of an SCF of an interface from scratch, its start counted in."""
+ITERATIONS_ALONE = 12
+"""Of one side, or of a crystal."""
+IONIC_STEPS = {"metal": 5, "layered": 10, "compound": 12}
+"""Of a slab; an interface takes as many as the slower of its sides. Each starts from the density
+of the one before, which saves half of its iterations."""
 VOLUMES = 6
 """Of an equation of state."""
 
@@ -33,25 +35,36 @@ def cpu_seconds(plan: Plan, role: str) -> float | None:
         return 0.0 if not settings else None
     scheme = plan.settings["scf"]
     if role.startswith("bulk_"):
-        one = scf_seconds(settings, _bulk(plan, role), plan.bulk_settings[role[5:]]["scf"])
-        return VOLUMES * one
-    low, high, both = _cells(plan)
+        size = size_of(settings, _bulk(plan, role))
+        return VOLUMES * ITERATIONS_ALONE * iteration_seconds(size, "plain")
+    low, high, both = (size_of(settings, atoms) for atoms in _cells(plan))
+    alone = ITERATIONS_ALONE * sum(iteration_seconds(side, scheme) for side in (low, high))
+    together = ITERATIONS[scheme] * iteration_seconds(both, scheme)
     if role == "curve":
-        points = plan.level.n_gaps * plan.level.n_registries + 1
-        alone = sum(scf_seconds(settings, side, scheme) for side in (low, high))
-        return alone + points * scf_seconds(settings, both, scheme)
-    steps = 1 + IONIC_STEPS / 2
+        registries = min(plan.level.n_registries, len(plan.shifts))
+        return alone + (plan.level.n_gaps * registries + 1) * together
+    steps = {side: IONIC_STEPS[_kind(plan, side)] for side in ("film", "substrate")}
     if role == "interface":
-        frozen = sum(scf_seconds(settings, side, scheme) for side in (low, high))
-        return steps * scf_seconds(settings, both, scheme) + frozen
-    side = high if role == "film_slab" else low
+        return (1 + max(steps.values()) / 2) * together + alone
+    name = role.removesuffix("_slab")
     starts = plan.recipes[role].parameters.get("starts", 1)
-    return float(starts * steps * scf_seconds(settings, side, "plain"))
+    scf = ITERATIONS_ALONE * iteration_seconds(high if name == "film" else low, "plain")
+    return float(starts * (1 + steps[name] / 2) * scf)
 
 
-def scf_seconds(settings: dict[str, Any], atoms: Atoms, scheme: str) -> float:
-    """Estimate one SCF from scratch, s."""
-    return ITERATIONS[scheme] * iteration_seconds(size_of(settings, atoms), scheme)
+def kpoints(plan: Plan, role: str) -> int:
+    """Count the irreducible k-points of a calculation with GPAW."""
+    settings = plan.recipes[role].calculator
+    if role.startswith("bulk_"):
+        return size_of(settings, _bulk(plan, role)).kpoints
+    low, high, both = _cells(plan)
+    atoms = {"film_slab": high, "substrate_slab": low}.get(role, both)
+    return size_of(settings, atoms).kpoints
+
+
+def _kind(plan: Plan, name: str) -> str:
+    side = plan.film if name == "film" else plan.substrate
+    return "compound" if side is None else side.material.kind
 
 
 def iteration_seconds(size: Size, scheme: str) -> float:

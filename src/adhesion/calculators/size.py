@@ -15,7 +15,7 @@ from ase.units import Bohr, Hartree
 from adhesion.errors import CalculationError
 
 SYMPREC_A = 1e-4
-MEMORY_GB = (0.3, 2.0, 1.3)
+MEMORY_GB = (0.22, 1.4, 1.6)
 """Of the process itself, of each GB of arrays, of each 10^6 points of the grid; fitted to peaks
 by benchmarks/scaling.py."""
 VALENCE = {"H": 1, "C": 4, "N": 5, "O": 6, "Na": 7, "Si": 4, "P": 5, "S": 6, "Zr": 12, "Pb": 14}

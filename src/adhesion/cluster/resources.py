@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from adhesion.estimates import cpu_seconds
+from adhesion.estimates import cpu_seconds, kpoints
 from adhesion.study import Machine, Resources
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 SHORTEST_SECONDS = 1800
 """Walltime below which asking for less gains nothing: starting Python alone may take a minute."""
 MPI_EFFICIENCY = 0.6
+GROUP_EFFICIENCY = 0.7
+"""Exponent of the speed with the ranks that share one k-point; a rough figure, which only has
+to tell sharing k-points from sharing plane waves."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,9 @@ def request(plan: Plan, role: str, machine: Machine) -> Request:
     recipe, label = plan.recipes[role], label_of(plan, role)
     resources = machine.resources(recipe.kind)
     gpaw = recipe.calculator.get("name") == "gpaw"
-    ranks = (resources.cores or 1) if gpaw else 1
+    ranks = matched_ranks(resources.cores or 1, kpoints(plan, role)) if gpaw else 1
+    if gpaw:
+        resources = resources.model_copy(update={"cores": ranks})
     estimate = cpu_seconds(plan, role)
     longest = resources.run_time_max
     if estimate is None:
@@ -67,6 +73,27 @@ def request(plan: Plan, role: str, machine: Machine) -> Request:
     wanted = max(SHORTEST_SECONDS, round(machine.walltime_factor * estimate / speed))
     walltime = wanted if longest is None else min(wanted, longest)
     return Request(label, ranks, resources.model_copy(update={"run_time_max": walltime}))
+
+
+def matched_ranks(cores: int, kpoints: int) -> int:
+    """Return how many ranks of at most so many cores an SCF is fastest with.
+
+    Groups of ranks share the k-points evenly or not at all, and within a group the plane waves,
+    at a loss: four ranks are slower than three where there are three k-points.
+
+    Parameters
+    ----------
+    cores : int
+        That the machine gives.
+    kpoints : int
+        Irreducible ones.
+    """
+
+    def speed(ranks: int) -> float:
+        groups = math.gcd(ranks, kpoints)
+        return float(groups * (ranks / groups) ** GROUP_EFFICIENCY)
+
+    return max(range(1, cores + 1), key=speed)
 
 
 def default_request(machine: Machine, label: str) -> Request:
