@@ -516,3 +516,18 @@ def test_the_meter_of_a_calculator_without_iterations_counts_none():
     meter = Meter({})
     meter.watch(EMT())
     assert meter.read()["scf_iterations"] is None
+
+
+def test_savings_are_counted_against_the_first_scf():
+    calculator = Counted()
+    savings = jobs.Savings(calculator, None)
+    for iterations in (20, 29, 41, 61):  # 20, 9, 12 and 20 each
+        calculator.iterations = iterations
+        savings.count()
+    assert savings.total == 11 + 8
+    resumed = jobs.Savings(Counted(), savings.total)
+    resumed.count()
+    assert resumed.total == 19  # the first SCF after a kill starts from atoms again
+    without = jobs.Savings(EMT(), None)
+    without.count()
+    assert without.total is None

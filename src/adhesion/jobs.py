@@ -557,7 +557,7 @@ def relax(
     -------
     dict
         Fields of a document: geometry, energy_eV, fmax_start_eV_A, fmax_end_eV_A,
-        ionic_steps, status and reason.
+        ionic_steps, scf_iterations_saved, status and reason.
     """
     past = workspace.load()
     taken = bool(past) and _take_over(atoms, Geometry.model_validate(past["geometry"]), workspace)
@@ -568,8 +568,10 @@ def relax(
             "status": "done", "reason": "", "geometry": Geometry.from_ase(atoms),
             "energy_eV": past["energy_eV"], "fmax_start_eV_A": start,
             "fmax_end_eV_A": past["fmax_end_eV_A"], "ionic_steps": steps,
+            "scf_iterations_saved": past.get("scf_iterations_saved"),
         }  # fmt: skip
     atoms.calc = calculator()
+    savings = Savings(atoms.calc, past.get("scf_iterations_saved"))
     before = steps
     energy: float | None = None
     try:
@@ -584,10 +586,11 @@ def relax(
         for step, _ in enumerate(optimizer.irun(fmax=fmax_eV_A, steps=max_steps)):
             steps = before + step
             energy, force = float(atoms.get_potential_energy()), largest_force(atoms)
+            savings.count()
             workspace.save(
                 geometry=Geometry.from_ase(atoms).model_dump(mode="json"),
                 energy_eV=energy, steps=steps, fmax_start_eV_A=start, fmax_end_eV_A=force,
-                **meter.read(),
+                scf_iterations_saved=savings.total, **meter.read(),
             )  # fmt: skip
             workspace.progress(f"step {steps}: {energy:.4f} eV, largest force {force:.3f} eV/Å")
     except NotConvergedError as error:
@@ -605,7 +608,36 @@ def relax(
         "fmax_start_eV_A": start,
         "fmax_end_eV_A": force,
         "ionic_steps": steps,
+        "scf_iterations_saved": savings.total,
     }
+
+
+class Savings:
+    """SCF iterations saved by going on from the geometry before, its density and wave functions.
+
+    Counted against the first SCF of the calculator, which starts from atoms.
+
+    Attributes
+    ----------
+    total : int or None
+        None where the calculator has no iterations.
+    """
+
+    def __init__(self, calculator: Any, past: int | None) -> None:
+        self.total = past
+        self._calculator = calculator
+        self._first: int | None = None
+        self._counted = 0
+
+    def count(self) -> None:
+        """Take account of the SCF that has just ended."""
+        iterations: int | None = getattr(self._calculator, "iterations", None)
+        if iterations is None:
+            return
+        last, self._counted = iterations - self._counted, iterations
+        if self._first is None:
+            self._first = last
+        self.total = (self.total or 0) + self._first - last
 
 
 def _optimizer(atoms: Atoms, hessian: Path) -> BFGS:

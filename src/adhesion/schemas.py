@@ -136,6 +136,10 @@ class SlabDocument(CalculationDocument):
     )
     fmax_end_eV_A: float | None = Field(default=None, description="Largest force at the end, eV/Å.")
     ionic_steps: int = 0
+    scf_iterations_saved: int | None = Field(
+        default=None,
+        description="Fewer than if every step had taken as many as the first, from atoms.",
+    )
     start_energies_eV: dict[str, float] = Field(
         default={}, description="Relaxed energy from each start, where there were two, eV."
     )
@@ -179,6 +183,10 @@ class InterfaceDocument(CalculationDocument):
     fmax_start_eV_A: float | None = None
     fmax_end_eV_A: float | None = None
     ionic_steps: int = 0
+    scf_iterations_saved: int | None = Field(
+        default=None,
+        description="Fewer than if every step had taken as many as the first, from atoms.",
+    )
     max_displacement_A: float | None = Field(default=None, description="From the rigid start, Å.")
 
 
