@@ -531,3 +531,31 @@ def test_savings_are_counted_against_the_first_scf():
     without = jobs.Savings(EMT(), None)
     without.count()
     assert without.total is None
+
+
+def test_a_gpaw_interface_starts_from_the_densities_of_its_sides(tmp_path, monkeypatch):
+    """Fewer iterations than from atoms, and the same energy."""
+    monkeypatch.chdir(tmp_path)
+    settings = {"name": "gpaw", "functional": "PBE", "ecut_eV": 200.0, "setups": {"Na": "1"}}
+    both = bcc100("Na", (1, 1, 4), a=4.2, vacuum=4)
+    both.positions[2:, 2] += 0.5
+    both.pbc = (True, True, False)
+    recipe = Recipe(
+        kind="interface", calculator=settings, crystals={},
+        parameters={"fmax_eV_A": 9.0, "free_layers_A": 9.0, "dispersion": False},
+    )  # fmt: skip
+    curve = CurveDocument(
+        hash="0", label="Na", recipe=recipe, status="done", geometry=Geometry.from_ase(both),
+        film_indices=[2, 3], area_A2=4.2**2,
+    )  # fmt: skip
+    maker = RelaxedInterfaceMaker(calculator=maker_for(settings), label="Na/Na interface")
+    found = call(maker, recipe=recipe.model_dump(mode="json"), curve=curve)
+    assert found.status == "done"
+    progress = (tmp_path / "progress.txt").read_text()
+    blocks = progress.split("density of the ")
+    assert [b.split()[0] for b in blocks[1:]] == ["film", "substrate"]
+    whole = blocks[2].split("iter:   1|")[2].split("step 0")[0].count("iter:") + 1
+    cold = both.copy()
+    cold.calc = maker_for(settings)._get_calculator()
+    assert found.interface.energy_eV == pytest.approx(cold.get_potential_energy(), abs=1e-4)
+    assert whole < cold.calc.iterations

@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
@@ -570,11 +570,11 @@ def relax(
             "fmax_end_eV_A": past["fmax_end_eV_A"], "ionic_steps": steps,
             "scf_iterations_saved": past.get("scf_iterations_saved"),
         }  # fmt: skip
-    atoms.calc = calculator()
-    savings = Savings(atoms.calc, past.get("scf_iterations_saved"))
     before = steps
     energy: float | None = None
     try:
+        atoms.calc = calculator()
+        savings = Savings(atoms.calc, past.get("scf_iterations_saved"))
         force = largest_force(atoms)
         start = force if start is None else start
         # With the Hessian so far a killed relaxation goes on as if nothing had been.
@@ -756,17 +756,7 @@ class _Curve:
                 calculator = new_calculator(self.maker.needed(), self.workspace, self.meter)
                 self.energy(name, atoms, calculator)
                 if hasattr(calculator, "keep_density"):
-                    calculator.keep_density(self.density_file(name))
-
-    def density_file(self, side: str) -> Path:
-        return self.workspace.folder / f"{side}.npz"
-
-    def fragments(self, interface: Interface) -> tuple[Fragment, ...]:
-        """Return what the first density of an interface is put together from."""
-        film = set(interface.film)
-        rest = tuple(i for i in range(len(interface.atoms)) if i not in film)
-        parts = {"film": interface.film, "substrate": rest}
-        return tuple(Fragment(self.density_file(n), i) for n, i in parts.items())
+                    calculator.keep_density(density_file(self.workspace, name))
 
     def energy(self, name: str, atoms: Atoms, calculator: Any) -> Energy:
         """Compute one energy, or take it from the checkpoint."""
@@ -803,7 +793,7 @@ class _Curve:
         calculator = new_calculator(self.maker.needed(), self.workspace, self.meter)
         interface = self.at(shift, gap_A)
         if hasattr(calculator, "fragments"):
-            calculator.fragments = self.fragments(interface)
+            calculator.fragments = fragments(self.workspace, len(interface.atoms), interface.film)
         name = f"registry {shift[0]:.4f} {shift[1]:.4f} gap {gap_A:.4f} Å"
         energy = self.energy(name, interface.atoms, calculator)
         self.points.append(CurvePoint(registry=shift, gap_A=gap_A, energy=energy))
@@ -826,6 +816,19 @@ class _Curve:
             points=self.points, film_strain_percent=self.strains[0],
             substrate_strain_percent=self.strains[1], **content,
         )  # fmt: skip
+
+
+def density_file(workspace: Workspace, side: str) -> Path:
+    """Where the density of one side alone is kept."""
+    return workspace.folder / f"{side}.npz"
+
+
+def fragments(workspace: Workspace, n_atoms: int, film: Sequence[int]) -> tuple[Fragment, ...]:
+    """Return what the first density of an interface is put together from."""
+    taken = set(film)
+    rest = tuple(i for i in range(n_atoms) if i not in taken)
+    parts = {"film": tuple(film), "substrate": rest}
+    return tuple(Fragment(density_file(workspace, name), i) for name, i in parts.items())
 
 
 def single_energy(atoms: Atoms, calculator: Any, recipe: Recipe) -> Energy:
@@ -875,7 +878,7 @@ class RelaxedInterfaceMaker(CalculationMaker):
         )
         result = relax(
             atoms,
-            lambda: new_calculator(self.needed(), workspace, meter),
+            lambda: self._first_calculator(atoms, film, workspace, meter),
             parsed.parameters["fmax_eV_A"],
             self.max_steps,
             workspace,
@@ -892,6 +895,28 @@ class RelaxedInterfaceMaker(CalculationMaker):
             except NotConvergedError as error:
                 content |= {"status": "unconverged", "reason": f"frozen sides: {error}"}
         return new_document(InterfaceDocument, self, parsed, meter, **content)
+
+    def _first_calculator(
+        self, atoms: Atoms, film: list[int], workspace: Workspace, meter: Meter
+    ) -> Any:
+        """Return a calculator whose first SCF starts from the densities of the two sides.
+
+        From atoms the energy of a metal on a metal may already jump by 100 eV.
+        """
+        parts = fragments(workspace, len(atoms), film)
+        for side, part in zip(("film", "substrate"), parts, strict=True):
+            alone = new_calculator(self.needed(), workspace, meter)
+            if not getattr(alone, "keeps_densities", False):
+                return alone
+            workspace.progress(f"density of the {side} alone")
+            one = atoms[list(part.indices)]
+            one.set_constraint()
+            one.calc = alone
+            one.get_potential_energy()
+            alone.keep_density(part.file)
+        calculator = new_calculator(self.needed(), workspace, meter)
+        calculator.fragments = parts
+        return calculator
 
     def _frozen(
         self,

@@ -188,6 +188,8 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+    keeps_densities: ClassVar[bool] = True
+    """Whether `keep_density` writes anything, and `fragments` are started from."""
 
     def __init__(
         self,

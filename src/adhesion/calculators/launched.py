@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from ase import Atoms
@@ -40,6 +40,8 @@ class LaunchedGPAW(LadderGPAW):
     cpu_seconds : float
         CPU time of all ranks, s, which this process does not see in its own.
     """
+
+    keeps_densities: ClassVar[bool] = False
 
     def __init__(self, *settings: Any, **more: Any) -> None:
         super().__init__(*settings, **more)
