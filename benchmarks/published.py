@@ -71,7 +71,7 @@ def emt_pairs() -> dict[tuple[str, str], float]:
         folder = Path(name)
         results = Results(open_store(folder))
         run_flow(StudyMaker(level="smoke").calculations(plans), results, folder=folder, workers=2)
-        rows = [row_of(plan, results, folder, []) for plan in plans]
+        rows = [row_of(plan, results, folder, [], study) for plan in plans]
     return {pair: r.W_ad_J_m2 for pair, r in zip(pairs, rows, strict=True) if r.W_ad_J_m2}
 
 
@@ -92,11 +92,14 @@ def gpaw_pairs(metals: list[str]) -> None:
             print(f"{metal}: not finished, see {folder}", file=sys.stderr)
             continue
         document = found.document
-        fit = surface_energy_of_slabs(document.atoms, document.energies_eV, document.area_A2)
+        fit = surface_energy_of_slabs(
+            document.atoms, document.energies_eV, document.area_A2, document.bulk_energy_eV
+        )
         kept[metal] = {
             "W_J_m2": 2 * fit.gamma_J_m2,
             "layers": list(GPAW_THICKNESSES),
             "energies_eV": document.energies_eV,
+            "bulk_energy_eV": document.bulk_energy_eV,
             "area_A2": document.area_A2,
             "calculator": surface.recipe.calculator,
             "versions": document.versions,

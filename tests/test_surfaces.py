@@ -62,8 +62,8 @@ class TestSurfaces:
         assert strained.area_A2 == pytest.approx(own.area_A2 * stretch, rel=1e-4)
 
     def test_the_row_takes_them_up(self, silver_on_gold):
-        _, (plan,), results, folder = silver_on_gold
-        row = row_of(plan, results, folder, [])
+        study, (plan,), results, folder = silver_on_gold
+        row = row_of(plan, results, folder, [], study)
         assert row.gamma_film_J_m2 == pytest.approx(0.614, abs=0.002)
         assert row.strain_energy_film_J_m2 >= 0
         assert row.gamma_int_J_m2 == pytest.approx(

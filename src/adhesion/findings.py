@@ -84,11 +84,14 @@ class LadderErrors:
         cell, all at the level's settings.
     cell_J_m2 : float or None
         Difference of W between the common cell and a second one, J/m2.
+    level : str
+        Whose ladder it is, where that is not the row's own level.
     """
 
     errors_J_m2: Mapping[str, float | None] = field(default_factory=dict)
     thicknesses: Mapping[str, Sequence[tuple[int, float]]] = field(default_factory=dict)
     cell_J_m2: float | None = None
+    level: str = ""
 
     @property
     def climbed(self) -> bool:
@@ -333,6 +336,8 @@ def error_findings(ladder: LadderErrors, known: Mapping[str, Any]) -> Findings:
         found.fields["error_cell_J_m2"] = ladder.cell_J_m2
     else:
         found.missing("one common cell computed", "error_cell_J_m2")
+    if ladder.level:
+        found.flags.append(f"error bar from the ladder at {ladder.level}")
     if not ladder.climbed:
         found.missing("no convergence ladder", "W_ad_error_J_m2")
         found.flags.append("no convergence ladder")

@@ -116,7 +116,7 @@ def test_a_file_of_another_name_is_refused(results):
 
 def test_a_damaged_note_of_a_failure_hides_no_result(tmp_path, emt):
     from adhesion.report.collect import row_of
-    from conftest import plan_of
+    from conftest import plan_of, study_of
 
     plan = plan_of("Ag", "Au")
     results = Results(open_store(tmp_path))
@@ -126,7 +126,8 @@ def test_a_damaged_note_of_a_failure_hides_no_result(tmp_path, emt):
     (tmp_path / "failures").mkdir()
     for hash in plan.hashes.values():
         (tmp_path / "failures" / f"{hash}.json").write_text("{")
-    assert row_of(plan, results, tmp_path, []).status == "done"
+    row = row_of(plan, results, tmp_path, [], study_of("Ag", "Au"))
+    assert row.status == "done"
 
 
 # Disks

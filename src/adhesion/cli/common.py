@@ -105,12 +105,16 @@ def open_results(store: Path, jobstore: Path | None = None) -> Results:
 
 
 def rows_of(
-    plans: list[Plan], results: Results, store: Path, tensions: list[SurfaceTension]
+    plans: list[Plan],
+    results: Results,
+    store: Path,
+    tensions: list[SurfaceTension],
+    study: Study,
 ) -> list[AdhesionRow]:
     """Rows of plans, from store and archive."""
     from adhesion.report.collect import row_of
 
-    return [row_of(plan, results, store, tensions) for plan in plans]
+    return [row_of(plan, results, store, tensions, study) for plan in plans]
 
 
 def print_rows(rows: list[AdhesionRow], study: Study, format: str, output: Path | None) -> None:

@@ -112,7 +112,7 @@ def _rows_at(
 
     plans = planned(study, level, only)
     found = tensions(study)
-    rows = [row_of(plan, results, folder, found) for plan in plans]
+    rows = [row_of(plan, results, folder, found, study) for plan in plans]
     return Run(name, rows, {plan.spec.label: plan.settings for plan in plans})
 
 

@@ -61,7 +61,9 @@ def run(
     from adhesion.report.progress import Watch
     from adhesion.runner import run_flow
 
-    with Watch(plans, lambda done: rows_of(done, results, store, surface_tensions)) as watch:
+    with Watch(
+        plans, lambda done: rows_of(done, results, store, surface_tensions, loaded)
+    ) as watch:
         outcomes = run_flow(
             StudyMaker(level=level).calculations(plans),
             results,
@@ -75,7 +77,7 @@ def run(
     for outcome in outcomes.values():
         if outcome.status in ("failed", "unconverged"):
             say(f"{outcome.label}: {outcome.status}: {outcome.reason}")
-    rows = rows_of(plans, results, store, surface_tensions)
+    rows = rows_of(plans, results, store, surface_tensions, loaded)
     print_rows(rows, loaded, "table", None)
     raise typer.Exit(exit_status(rows))
 

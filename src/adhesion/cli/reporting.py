@@ -170,7 +170,7 @@ def _study_cases(
 
     def at(name: str, chosen: list[str]) -> list[Case]:
         plans = planned(study, name, chosen)
-        return [case_of(plan, results, store, surface_tensions) for plan in plans]
+        return [case_of(plan, results, store, surface_tensions, study) for plan in plans]
 
     if level is not None:
         return at(level, only)

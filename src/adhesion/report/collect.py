@@ -16,6 +16,7 @@ from adhesion.store import Results, Source
 
 if TYPE_CHECKING:
     from adhesion.convergence import Ladder
+    from adhesion.study import Study
     from adhesion.wetting import SurfaceTension
 
 
@@ -54,13 +55,15 @@ class Case:
 
 
 def row_of(
-    plan: Plan, results: Results, folder: Path, tensions: list[SurfaceTension]
+    plan: Plan, results: Results, folder: Path, tensions: list[SurfaceTension], study: Study
 ) -> AdhesionRow:
     """Return the row of one interface from what store and archive hold; see `case_of`."""
-    return case_of(plan, results, folder, tensions).row
+    return case_of(plan, results, folder, tensions, study).row
 
 
-def case_of(plan: Plan, results: Results, folder: Path, tensions: list[SurfaceTension]) -> Case:
+def case_of(
+    plan: Plan, results: Results, folder: Path, tensions: list[SurfaceTension], study: Study
+) -> Case:
     """Return one interface with all that store and archive hold of it.
 
     Parameters
@@ -73,6 +76,8 @@ def case_of(plan: Plan, results: Results, folder: Path, tensions: list[SurfaceTe
         The store's folder, where notes of failed calculations lie.
     tensions : list of SurfaceTension
         For the contact angles.
+    study : Study
+        With the levels below, whose convergence ladder may stand in.
     """
     documents: dict[str, tuple[CalculationDocument, Source]] = {}
     failures: dict[str, str] = {}
@@ -99,7 +104,7 @@ def case_of(plan: Plan, results: Results, folder: Path, tensions: list[SurfaceTe
         documents=documents,
         failures=failures,
         surfaces=surface_documents(plan, results),
-        ladder=ladder_errors(plan, results),
+        ladder=ladder_errors(plan, results, study),
     )
     found_documents = {role: document for role, (document, _) in documents.items()}
     return Case(plan, make_row(item, tensions), found_documents)
