@@ -117,6 +117,81 @@ def test_primitive_cif_becomes_the_conventional_cell(tmp_path):
     assert material.keep_bonds == []
 
 
+@pytest.mark.parametrize(
+    "cell",
+    [
+        [[2, 0, 0], [0, 2, 0], [0, 0, 2]],  # as many atoms as twice the cubic cell
+        [[2, 1, 0], [0, 2, 1], [1, 0, 1]],
+        [[-1, 1, 1], [1, -1, 1], [1, 1, 0]],
+        [[-2, 2, 2], [3, -3, 3], [1, 1, -1]],  # right angles, and (110) is (320) of the cubic cell
+    ],
+)
+def test_a_supercell_becomes_the_conventional_cell(tmp_path, cell):
+    """(001) of a supercell of primitive cells must not be (111)."""
+    primitive = ROCKSALT.get_primitive_structure()
+    structure, _ = read_cif(write_cif(tmp_path / "s.cif", primitive * cell))
+    assert structure.lattice.abc == pytest.approx((5.64,) * 3, abs=1e-4)
+    assert structure.lattice.angles == pytest.approx((90,) * 3, abs=1e-3)
+    assert len(structure) == 8
+
+
+def test_a_sheared_cell_becomes_the_conventional_cell(tmp_path):
+    perovskite = Structure.from_spacegroup(
+        "Pm-3m", Lattice.cubic(3.905), ["Sr", "Ti", "O"], [[0, 0, 0], [0.5] * 3, [0.5, 0.5, 0]]
+    )
+    sheared = perovskite * [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert len(sheared) == 5
+    structure, _ = read_cif(write_cif(tmp_path / "s.cif", sheared))
+    assert structure.lattice.angles == pytest.approx((90,) * 3, abs=1e-3)
+
+
+def test_a_centred_triclinic_setting_stays_as_given(tmp_path):
+    """Feldspars and kaolinite are described in C-1, a cell of two primitive ones."""
+    cell = Lattice.from_parameters(5.15, 8.94, 7.39, 91.9, 105.0, 89.8)
+    points = [[0.1, 0.2, 0.3], [0.6, 0.7, 0.3], [0, 0, 0], [0.5, 0.5, 0]]
+    structure, _ = read_cif(
+        write_cif(tmp_path / "c.cif", Structure(cell, ["Al", "Al", "O", "O"], points))
+    )
+    assert structure.lattice.abc == pytest.approx((5.15, 8.94, 7.39))
+
+
+@pytest.mark.parametrize(
+    ("group", "cell", "sites", "kept"),
+    [
+        # sulphate, brucite, dry ice, pyrite's S2, quartz's network by name, diamond, rock salt
+        (
+            "P-42m",
+            Lattice.tetragonal(6.0, 5.0),
+            {"Li": [0, 0.5, 0], "S": [0, 0, 0], "O": [0.143, 0.143, 0.171]},
+            [("S", "O")],
+        ),
+        (
+            "P-3m1",
+            Lattice.hexagonal(3.142, 4.766),
+            {"Mg": [0, 0, 0], "O": [1 / 3, 2 / 3, 0.22], "H": [1 / 3, 2 / 3, 0.43]},
+            [("H", "O")],
+        ),
+        ("Pa-3", Lattice.cubic(5.624), {"C": [0, 0, 0], "O": [0.1185] * 3}, [("C", "O")]),
+        ("Pa-3", Lattice.cubic(5.416), {"Fe": [0, 0, 0], "S": [0.385] * 3}, [("S", "S")]),
+        (
+            "P3_221",
+            Lattice.hexagonal(4.9134, 5.4052),
+            {"Si": [0.4699, 0, 2 / 3], "O": [0.4141, 0.2681, 0.7854]},
+            [("Si", "O")],
+        ),
+        ("Fd-3m", Lattice.cubic(3.567), {"C": [0, 0, 0]}, []),
+        ("Fm-3m", Lattice.cubic(5.64), {"Na": [0, 0, 0], "Cl": [0.5] * 3}, []),
+    ],
+)
+def test_groups_of_nonmetals_are_kept_whole(tmp_path, group, cell, sites, kept):
+    """Finite ones: a network such as diamond's could not be cut at all."""
+    crystal = Structure.from_spacegroup(group, cell, list(sites), list(sites.values()))
+    path = write_cif(tmp_path / "x.cif", crystal)
+    assert load_material("x", {"x": MaterialSpec(cif=path)}).keep_bonds == kept
+    named = MaterialSpec(cif=path, keep_bonds=[])
+    assert load_material("x", {"x": named}).keep_bonds == []
+
+
 def test_a_setting_with_all_atoms_stays_as_given(tmp_path):
     carbonate = load_material("Na2CO3").structure
     turned = carbonate.copy()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import yaml
 from ase.data import atomic_numbers, covalent_radii
+from ase.geometry.dimensionality.rank_determination import RDA
 from monty.json import MSONable
 from pymatgen.core import Element, Lattice, Structure
 from pymatgen.io.cif import CifParser
@@ -31,6 +32,31 @@ CLOSEST_RADII = 0.4
 """Two atoms nearer than this part of the sum of their covalent radii overlap."""
 BOND_RADII = 1.2
 """Two atoms nearer than this multiple of the sum of their covalent radii are bonded."""
+RIGHT_DEG = 1.0
+RIGHT_ANGLES = {
+    "triclinic": 0,
+    "monoclinic": 2,
+    "trigonal": 2,
+    "hexagonal": 2,
+    "orthorhombic": 3,
+    "tetragonal": 3,
+    "cubic": 3,
+}
+"""Right angles of a conventional cell."""
+CENTRINGS = [
+    {(0, 0, 0), *others}
+    for others in (
+        [],
+        [(0, 3, 3)],
+        [(3, 0, 3)],
+        [(3, 3, 0)],
+        [(3, 3, 3)],
+        [(0, 3, 3), (3, 0, 3), (3, 3, 0)],
+        [(4, 2, 2), (2, 4, 4)],
+        [(2, 4, 2), (4, 2, 4)],
+    )
+]
+"""Lattice points of a conventional cell, in sixths: P, A, B, C, I, F, R obverse and reverse."""
 POLYANION_BONDS = (("C", "O"), ("Si", "O"), ("P", "O"))
 
 
@@ -132,9 +158,10 @@ def known_materials() -> list[str]:
 def load_material(name: str, specs: Mapping[str, MaterialSpec] | None = None) -> Material:
     """Load a crystal by name: the study's own first, then those of structures/.
 
-    A cell with fewer atoms than the conventional one (a primitive CIF) is turned into
-    the conventional cell in spglib's standard setting, so that (001) of a primitive Na is not
-    (110). Any other cell stays as given, with its own choice of axes: Miller indices refer to it.
+    A primitive cell, and a supercell of any kind, is turned into the conventional cell in
+    spglib's standard setting, so that (001) of a primitive Na is not (110). A cell with the right
+    angles of its crystal system and a centring (P, A, B, C, I, F, R) stays as given, with its own
+    choice of axes: Miller indices refer to it.
 
     Parameters
     ----------
@@ -330,7 +357,7 @@ def _check(structure: Structure, where: str) -> None:
 
 
 def _conventional(structure: Structure, where: str) -> Structure:
-    """Conventional cell of a primitive one; any other cell as it is."""
+    """Conventional cell of a primitive one or a supercell; another setting of it as it is."""
     try:
         analyzer = SpacegroupAnalyzer(structure, symprec=SYMPREC_A)
         standard = analyzer.get_conventional_standard_structure()
@@ -340,9 +367,18 @@ def _conventional(structure: Structure, where: str) -> Structure:
             where=where,
             hint="check the cell and the positions",
         ) from None
-    if len(structure) < len(standard):
+    if len(structure) < len(standard) or not _is_conventional(structure.lattice, analyzer):
         return Structure(standard.lattice, standard.species, standard.frac_coords)
     return structure
+
+
+def _is_conventional(lattice: Lattice, analyzer: SpacegroupAnalyzer) -> bool:
+    """Whether a cell has the right angles of its crystal system and a centring with a letter."""
+    right = sum(abs(angle - 90) < RIGHT_DEG for angle in lattice.angles)
+    data = analyzer.get_symmetry_dataset()
+    translations = data.translations[(data.rotations == np.eye(3)).all(axis=(1, 2))]
+    sixths = {tuple(t) for t in (np.rint(6 * translations).astype(int) % 6).tolist()}
+    return right >= RIGHT_ANGLES[analyzer.get_crystal_system()] and sixths in CENTRINGS
 
 
 def _written_states(structure: Structure) -> dict[str, float] | None:
@@ -392,7 +428,7 @@ def _states(
 def _bonds(
     structure: Structure, kind: MaterialKind, given: list[tuple[str, str]] | None
 ) -> list[tuple[str, str]]:
-    """Bonds to keep: as given, all for a layered crystal, C-O, Si-O and P-O for a compound."""
+    """Bonds to keep: as given; all of a layered crystal; C-O, Si-O, P-O and groups of others."""
     if given is not None:
         return [(a, b) for a, b in given]
     if kind == "metal":
@@ -400,4 +436,25 @@ def _bonds(
     elements = sorted({site.specie.symbol for site in structure})
     if kind == "layered":
         return [(a, b) for a in elements for b in elements if a <= b]
-    return [(a, b) for a, b in POLYANION_BONDS if a in elements and b in elements]
+    kept = [(a, b) for a, b in POLYANION_BONDS if a in elements and b in elements]
+    return kept + sorted(_group_bonds(structure) - set(kept))
+
+
+def _group_bonds(structure: Structure) -> set[tuple[str, str]]:
+    """Bonds that hold a finite group of nonmetals together: of SO4, PS4, OH or a molecule."""
+    symbols = np.array([site.specie.symbol for site in structure])
+    radii = covalent_radii[[atomic_numbers[s] for s in symbols]]
+    covalent = np.array([not Element(s).is_metal for s in symbols])
+    i, j, images, distance_A = structure.get_neighbor_list(
+        2 * BOND_RADII * radii.max(), exclude_self=True
+    )
+    bonded = covalent[i] & covalent[j] & (distance_A < BOND_RADII * (radii[i] + radii[j]))
+    i, j = i[bonded], j[bonded]
+    groups = RDA(len(structure))
+    for first, second, image in zip(i, j, images[bonded].astype(int), strict=True):
+        groups.insert_bond(int(first), int(second), tuple(image.tolist()))
+    groups.check()
+    group, dimension = groups.get_components()
+    finite = np.array([dimension[g] == 0 for g in group[i]], dtype=bool)
+    ends = np.column_stack([symbols[i], symbols[j]])[finite].tolist()
+    return {(a, b) for a, b in ends if (Element(a).X, a) <= (Element(b).X, b)}

@@ -75,7 +75,9 @@ class MaterialSpec(Section):
         default=None, description="Element to oxidation state; guessed if left out."
     )
     keep_bonds: list[tuple[str, str]] | None = Field(
-        default=None, description="Bonds that a cut must not break; C-O, Si-O, P-O if left out."
+        default=None,
+        description="Bonds that a cut must not break; C-O, Si-O, P-O and those inside finite "
+        "groups of nonmetals if left out.",
     )
     bulk_modulus_GPa: Positive | None = Field(
         default=None, description="For sharing the strain by stiffness, GPa."
