@@ -224,6 +224,41 @@ def test_match_json_has_no_cell_twice(adhesion):
     assert len(out.splitlines()) == len(rows) + 1
 
 
+QUARTZ = """data_quartz
+_symmetry_space_group_name_H-M 'P 32 2 1'
+_cell_length_a 4.9134
+_cell_length_b 4.9134
+_cell_length_c 5.4052
+_cell_angle_alpha 90
+_cell_angle_beta 90
+_cell_angle_gamma 120
+loop_
+_atom_site_label
+_atom_site_type_symbol
+_atom_site_fract_x
+_atom_site_fract_y
+_atom_site_fract_z
+Si1 Si 0.4699 0 0.66666667
+O1 O 0.4141 0.2681 0.7854
+"""
+
+
+def test_cells_of_a_plane_that_every_cut_breaks(adhesion):
+    """The cells are there all the same; faces says which bonds every cut goes through."""
+    Path("q.cif").write_text(QUARTZ)
+    status, out, _ = adhesion("match", "Na", "q.cif", "--max-area", "150", "--json")
+    assert status == 0
+    assert json.loads(out)[0]["area_A2"] == pytest.approx(4.9134**2 * 3**0.5 / 2 * 5, abs=1e-3)
+    status, out, _ = adhesion("faces", "q.cif")
+    assert status == 0
+    assert out.startswith("Si3 O6; a, b, c 4.913, 4.913, 5.405 Å; angles 90, 90, 120°")
+    assert "charges O -2, Si +4; bonds kept: Si-O" in out
+    assert "0 of 3 can be used" in out
+    Path("x.cif").write_text(QUARTZ.replace(" O 0.4141", " Xe 0.4141"))
+    assert "no oxidation states known, so dipoles are not judged" in adhesion("faces", "x.cif")[1]
+    assert "dipoles" not in adhesion("faces", "Na")[1]
+
+
 def test_match_takes_cif_files_by_relative_and_absolute_path(adhesion):
     Path("sub").mkdir()
     Path("sub/MgO.cif").write_text(ROCK_SALT)

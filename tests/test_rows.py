@@ -318,6 +318,13 @@ def test_flags(changes, flag):
     assert any(f.startswith(flag) for f in row.flags)
 
 
+def test_a_polar_slab_is_flagged():
+    item = make_input()
+    polar = dataclasses.replace(item, plan={**item.plan, "polar": ["Pb(001)"]})
+    assert "polar slab of Pb(001), as named" in make_row(polar, TENSIONS).flags
+    assert not any("polar" in flag for flag in make_row(item, TENSIONS).flags)
+
+
 @pytest.mark.parametrize("kept", [slice(2, 5), slice(0, 3), slice(2, 3)])
 def test_lowest_energy_at_the_edge_is_flagged(kept):
     points = make_documents("Pb")["curve"][0].points[kept]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -27,6 +29,7 @@ from adhesion.search import (
     n_candidates,
     nothing_found,
 )
+from adhesion.slabs import terminations
 
 WIDE = Limits(max_area_A2=110, max_film_strain=0.09, max_substrate_strain=0.02, substrate_share=0.1)
 
@@ -197,6 +200,38 @@ def test_named_face_only_and_unknown_name():
     assert one.termination.name == "Na half-occupied.2"
     with pytest.raises(InputError, match=r"Na2CO3\(001\) has no usable termination 'O'"):
         side("Na2CO3", termination="O")
+
+
+@pytest.fixture
+def pyroelectric():
+    """A crystal without any symmetry: each of its cuts has a dipole."""
+    cell = Lattice.from_parameters(4.1, 4.9, 5.6, 81, 97, 104)
+    sites = [[0, 0, 0], [0.53, 0.46, 0.1], [0.1, 0.58, 0.48], [0.62, 0.05, 0.57]]
+    crystal = Structure(cell, ["Na", "Na", "Cl", "Cl"], sites)
+    return Material("P1", crystal, "compound", oxidation_states={"Na": 1.0, "Cl": -1.0})
+
+
+def test_a_polar_face_is_taken_only_by_name(pyroelectric):
+    with pytest.raises(InputError, match=r"polar.*\n.*termination: '(.*)', to take it") as caught:
+        faces(pyroelectric, (0, 0, 1), 1)
+    (name,) = re.findall(r"termination: '(.*?)'", caught.value.hint)
+    (face,) = faces(pyroelectric, (0, 0, 1), 1, name)
+    dipole = abs(face.termination.dipole_per_area_e_A)
+    every = [t for t in terminations(pyroelectric, (0, 0, 1)) if t.polar]
+    assert dipole == min(abs(t.dipole_per_area_e_A) for t in every) > 1e-3
+    assert f"{dipole:.4f} e/Å" in caught.value.hint
+
+
+def test_a_network_says_that_its_bonds_must_be_cut():
+    """Every plane of quartz cuts Si-O: only keep_bonds can help."""
+    cell = Lattice.hexagonal(4.9134, 5.4052)
+    sites = [[0.4699, 0, 2 / 3], [0.4141, 0.2681, 0.7854]]
+    crystal = Structure.from_spacegroup("P3_221", cell, ["Si", "O"], sites)
+    quartz = Material("quartz", crystal, "compound", keep_bonds=[("Si", "O")])
+    for name in (None, "Si"):
+        with pytest.raises(InputError, match=r"break bonds to keep \(Si-O\)(.|\n)*keep_bonds"):
+            faces(quartz, (0, 0, 1), 1, name)
+    assert faces(replace(quartz, keep_bonds=[]), (0, 0, 1), 1)
 
 
 def test_nothing_found_says_what_to_raise():

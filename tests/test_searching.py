@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from adhesion.cli import main
 from adhesion.errors import InputError
 from adhesion.planning import plan_study
+from adhesion.report.plans import plan_text
 from adhesion.report.searches import search_text
 from adhesion.schemas import SearchDocument, parse_document
 from adhesion.search import candidates, distinct_registries
@@ -119,7 +121,10 @@ def test_the_geometric_score_ranks_registries_as_the_energy_does(silver):
 
 
 def test_a_flat_registry_is_one_point(silver):
-    _, document = silver
+    plan, document = silver
+    text = plan_text([replace(plan, spec=plan.spec.model_copy(update={"candidate": 2}))])
+    assert "flat by construction (the two meshes span 2.1 Å2 together): one is computed" in text
+    assert "flat by construction" not in plan_text([plan])
     flat = next(p for p in document.pairings if p.rank == 2)
     assert flat.flat_registry
     assert len({p.registry for p in flat.points}) == 1

@@ -121,6 +121,9 @@ class Plan:
         return {
             **self.summary,
             "n_candidates": self.n_candidates,
+            "polar": [
+                s.spec.label for s in (self.film, self.substrate) if s and s.termination.polar
+            ],
             "label": self.spec.label,
             "calculations": self.hashes,
             "settings": self.settings,

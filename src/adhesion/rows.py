@@ -75,7 +75,8 @@ class RowInput:
         Resolved for the interface's elements.
     plan : dict
         n_atoms, area_A2, film_layers, substrate_layers, film_strain_percent,
-        substrate_strain_percent, termination, n_candidates, and calculations: role to hash.
+        substrate_strain_percent, termination, n_candidates, polar (labels of slabs with a dipole
+        that grows with thickness), and calculations: role to hash.
         The roles are the keys of `ROLES`; 'interface' stands there only where the level
         relaxes it.
     documents : mapping
@@ -446,6 +447,7 @@ def _flags(item: RowInput, work: _Work, curve: CurveDocument | None, found: Find
         flags.append("screening")
     if _strain_above_limit(item, curve):
         flags.append("strain above limit")
+    flags += [f"polar slab of {label}, as named" for label in item.plan.get("polar", ())]
     if not work.known or curve is None:
         return flags
     if any(not slab.relaxed for slab in _slabs(item)):

@@ -270,30 +270,39 @@ def faces(
     thickness : int
         As `adhesion.slabs.build_slab` counts it.
     termination : str, optional
-        Name of a termination.
+        Name of a termination; a polar one is taken only so.
 
     Raises
     ------
     InputError
         If no face is usable, or none has this name.
     """
-    try:
-        found = usable(terminations(material, miller))
-    except InputError as error:
-        others = _usable_planes(material, miller)
-        hint = f"planes that can be cut: {', '.join(others)}" if others else error.hint
-        raise InputError(error.what, where=error.where, hint=hint) from None
+    found = terminations(material, miller)
     if termination is not None:
-        where = f"{material.name}({''.join(map(str, miller))})"
-        names = [t.name for t in found]
-        found = [t for t in found if t.name == termination]
-        if not found:
-            raise InputError(
-                f"{where} has no usable termination {termination!r}",
-                where=f"{where}, termination",
-                hint=nearest(termination, names),
-            )
-    return [Face(material, t, thickness) for t in found]
+        return [Face(material, _named(material, found, termination), thickness)]
+    try:
+        good = usable(found)
+    except InputError as error:
+        others = ", ".join(_usable_planes(material, miller))
+        planes = (
+            f"planes that can be cut: {others}; or" if others else "no low-index plane can be cut:"
+        )
+        raise InputError(error.what, where=error.where, hint=f"{planes} {error.hint}") from None
+    return [Face(material, t, thickness) for t in good]
+
+
+def _named(material: Material, found: Sequence[Termination], name: str) -> Termination:
+    """Return the termination of a name, unless it breaks bonds to keep."""
+    whole = [t for t in found if not t.broken_bonds] or usable(found)
+    for termination in whole:
+        if termination.name == name:
+            return termination
+    where = f"{material.name}({''.join(map(str, found[0].miller))})"
+    raise InputError(
+        f"{where} has no usable termination {name!r}",
+        where=f"{where}, termination",
+        hint=nearest(name, [t.name for t in whole if not t.polar]),
+    )
 
 
 def _usable_planes(material: Material, miller: Sequence[int]) -> list[str]:

@@ -596,7 +596,7 @@ def usable(found: Sequence[Termination]) -> list[Termination]:
     Raises
     ------
     InputError
-        If none is left, saying how many cuts failed and why.
+        If none is left, saying how many cuts failed and why, and what to take all the same.
     """
     good = [t for t in found if not t.broken_bonds and not t.polar]
     if good or not found:
@@ -607,10 +607,17 @@ def usable(found: Sequence[Termination]) -> list[Termination]:
     names = ", ".join(sorted({bond for t in broken for bond in t.broken_bonds}))
     reasons = [f"{len(broken)} break bonds to keep ({names})"] if broken else []
     reasons += [f"{len(polar)} are polar and no part of a surface layer mends them"] * bool(polar)
+    hint = "name fewer bonds in keep_bonds of the material (none: [])"
+    if polar:
+        least = min(polar, key=lambda t: abs(t.dipole_per_area_e_A))
+        hint = (
+            f"name the least polar one, termination: {least.name!r}, to take it all the same: its "
+            f"dipole grows by {abs(least.dipole_per_area_e_A):.4f} e/Å with each repeat unit"
+        )
     raise InputError(
         f"none of the {len(found)} cuts can be used: {' and '.join(reasons)}",
         where=where,
-        hint="choose another plane (miller), or name fewer bonds in keep_bonds of the material",
+        hint=hint,
     )
 
 

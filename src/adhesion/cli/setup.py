@@ -162,10 +162,13 @@ def faces(
     as_json: AsJson = False,
 ) -> None:
     """List the terminations of a crystal plane: what they expose, break, and carry as dipole."""
-    from adhesion.report.plans import faces_data, faces_text
+    from adhesion.report.plans import crystal_text, faces_data, faces_text
 
     rows = faces_data(material, _miller(miller, "--miller"))
-    typer.echo(json.dumps(rows, indent=1) if as_json else faces_text(rows))
+    if as_json:
+        typer.echo(json.dumps(rows, indent=1))
+    else:
+        typer.echo(f"{crystal_text(material)}\n{faces_text(rows)}")
 
 
 def _miller(text: str, option: str) -> tuple[int, int, int]:

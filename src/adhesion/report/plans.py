@@ -7,8 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pymatgen.core import Element
+
 from adhesion.errors import InputError, NoMatchError
 from adhesion.estimates import cpu_seconds
+from adhesion.interfaces import cell_area
 from adhesion.matching import (
     Match,
     common_cell,
@@ -20,7 +23,7 @@ from adhesion.matching import (
 from adhesion.materials import Material, load_material
 from adhesion.planning import Plan, Side
 from adhesion.search import Pairing, candidates
-from adhesion.slabs import build_slab, cut_bonds_per_area, terminations, usable
+from adhesion.slabs import build_slab, cut_bonds_per_area, terminations
 from adhesion.study import MaterialSpec
 
 MAX_AREA_A2 = 5000.0
@@ -99,13 +102,21 @@ def _one(plan: Plan) -> str:
             f"  thickness    film {plan.film.thickness}, substrate {plan.substrate.thickness} "
             f"({_unit(plan.substrate.material)})",
         ]
-    lines.append(f"  registries   {len(plan.shifts)} weighed by geometry, "
-                 f"{min(plan.level.n_registries, len(plan.shifts))} computed at most")  # fmt: skip
+    lines.append(f"  registries   {_registries(plan)}")
     lines += _candidate_lines(plan)
     lines.append("  calculations")
     for role, recipe in plan.recipes.items():
         lines.append(f"    {recipe.hash}  {role.replace('_', ' '):15} {_cost(plan, role)}")
     return "\n".join(lines)
+
+
+def _registries(plan: Plan) -> str:
+    """How many registries are weighed, or why there is but one."""
+    if plan.pairings and (chosen := plan.pairings[plan.spec.candidate - 1]).flat:
+        area = cell_area(chosen.displacement_cell @ chosen.cell_A)
+        return f"flat by construction (the two meshes span {area:.1f} Å2 together): one is computed"
+    computed = min(plan.level.n_registries, len(plan.shifts))
+    return f"{len(plan.shifts)} weighed by geometry, {computed} computed at most"
 
 
 def _cost(plan: Plan, role: str) -> str:
@@ -124,7 +135,8 @@ def _pair(pair: tuple[float, float]) -> str:
 
 def _usable(title: str, name: str, side: Side) -> list[str]:
     """Chosen termination and all usable ones, wrapped."""
-    text = f"{name} {side.termination.name!r} of {len(side.choices)} usable"
+    polar = " (polar, as named)" if side.termination.polar else ""
+    text = f"{name} {side.termination.name!r}{polar} of {len(side.choices)} usable"
     text += f" ({', '.join(side.choices)})"
     indent = " " * 15
     first = f"  {title:13}"
@@ -249,7 +261,7 @@ def match_data(
     for name, miller in (film, substrate):
         material = material_or_cif(name)
         faces = terminations(material, miller)
-        face = usable(faces)[0] if any(not t.polar for t in faces) else faces[0]
+        face = next((t for t in faces if not t.polar and not t.broken_bonds), faces[0])
         meshes.append(face.mesh_A)
         slab = build_slab(material, face, 1, ((face.cell_multiple, 0), (0, 1)))
         sizes.append(len(slab) / face.cell_multiple)
@@ -357,6 +369,30 @@ def faces_data(name: str, miller: tuple[int, int, int]) -> list[dict[str, Any]]:
         }
         for t in terminations(material, miller)
     ]
+
+
+def crystal_text(name: str) -> str:
+    """Return how a crystal was understood: its cell, its charges, the bonds that no cut breaks.
+
+    Parameters
+    ----------
+    name : str
+        Material name or CIF file.
+    """
+    material = material_or_cif(name)
+    lattice = material.structure.lattice
+    lengths = ", ".join(f"{x:.3f}" for x in lattice.abc)
+    angles = ", ".join(f"{x:.4g}" for x in lattice.angles)
+    states = material.oxidation_states or {}
+    charged = ", ".join(f"{element} {state:+.3g}" for element, state in states.items())
+    kept = ", ".join(f"{a}-{b}" for a, b in material.keep_bonds)
+    parts = [f"bonds kept: {kept}"] if kept else []
+    if charged:
+        parts = [f"charges {charged}", *parts]
+    elif not all(Element(e).is_metal for e in material.elements) and len(material.elements) > 1:
+        parts = ["no oxidation states known, so dipoles are not judged", *parts]
+    cell = f"{material.structure.formula}; a, b, c {lengths} Å; angles {angles}°"
+    return "\n".join(filter(None, [cell, "; ".join(parts)]))
 
 
 def faces_text(rows: list[dict[str, Any]]) -> str:
