@@ -6,9 +6,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from ase.calculators.emt import EMT
+from pymatgen.io.ase import AseAtomsAdaptor
 
+from adhesion import searching
 from adhesion.cli import main
 from adhesion.errors import InputError
+from adhesion.materials import load_material
 from adhesion.planning import plan_study
 from adhesion.report.plans import plan_text
 from adhesion.report.searches import search_text
@@ -141,6 +145,46 @@ def test_gamma_int_is_the_gammas_less_W(silver):
     assert document.chemical_potentials_eV.keys() == {"Ag"}
 
 
+def test_plane_waves_get_bulks_at_kpoints_of_their_own(tmp_path, monkeypatch):
+    """Slabs have one point across; each bulk has its own mesh, else there is no gamma_int."""
+    made = []
+    monkeypatch.setattr(searching, "maker_for", lambda settings: made.append(settings))
+    monkeypatch.setattr(searching, "new_calculator", lambda *_: EMT())
+    study = study_of("Ag", "Au")
+    study.levels["quick"] = {
+        "lattice": {"metal": "given"},
+        "layers": {"film": 2, "metal": 2},
+        "max_area_A2": 10,
+        "kpoint_length_bulk_A": 20,
+    }
+    (plan,) = plan_study(study, "quick")
+    flow = search_flow(plan, plan, Budget(pairings=1, energies=20))
+    document = run_here(flow, tmp_path)[flow.jobs[-1].uuid]
+    assert [tuple(settings["kpoints"]) for settings in made[:2]] == [(5, 5, 5)] * 2
+    assert {tuple(settings["kpoints"]) for settings in made[2:]} == {(7, 7, 1)}
+    assert document.ranked_by == "gamma_int"
+    best = document.pairings[0]
+    bulks = {}
+    for name, slab in zip(("Ag", "Au"), plan.pairings[0].slabs[::-1], strict=True):
+        atoms = AseAtomsAdaptor.get_atoms(load_material(name).structure)
+        atoms.calc, slab.calc = EMT(), EMT()
+        per_atom = atoms.get_potential_energy() / len(atoms)
+        bulks[name] = (slab.get_potential_energy() - len(slab) * per_atom) / 2
+    gamma = sum(bulks.values()) / best.area_A2 * 16.0217663
+    assert best.gamma_int_J_m2 == pytest.approx(gamma - best.W_J_m2, abs=2e-4)
+    assert "bulks at k-points of their own" in search_text(document, "quick")
+
+
+def test_a_pair_that_stays_apart_is_said_to(silver):
+    _, document = silver
+    first, second = (p for p in document.pairings if p.state != "not tried")
+    apart = second.model_copy(update={"W_J_m2": 0.001, "gamma_int_J_m2": -9.0})
+    judged = searching._judged([first, apart], by_gamma=True, keep=1)
+    assert [p.rank for p in judged] == [apart.rank, first.rank]
+    assert judged[0].reason == "best gamma_int of 2, does not bind"
+    assert "bind" not in judged[1].reason
+
+
 def test_slabs_off_their_formula_need_a_chemical_potential(polar):
     _, document = polar
     tried = {p.substrate_termination: p for p in document.pairings if p.state != "not tried"}
@@ -155,7 +199,7 @@ def test_slabs_off_their_formula_need_a_chemical_potential(polar):
 def test_the_budget_holds(polar):
     _, document = polar
     assert document.n_energies <= 150
-    text = search_text(document)
+    text = search_text(document, "smoke")
     assert "not tried" in text
     assert "no number" in text
     assert max(map(len, text.splitlines())) <= 118
@@ -194,7 +238,7 @@ def test_command_searches_once_and_says_what_to_take(tmp_path, monkeypatch, caps
     arguments = ["search", "s.yaml", "--cells", "1", "--workers", "1"]
     assert main(arguments) == 0
     out = capsys.readouterr().out
-    assert "candidate: 1" in out
+    assert "to compute the first at smoke: candidate: 1 in the study" in out
     assert main([*arguments, "--json"]) == 0
     captured = capsys.readouterr()
     assert "reused" in captured.err

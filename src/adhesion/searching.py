@@ -40,6 +40,8 @@ from adhesion.slabs import terminations
 
 MAX_GAPS = 7
 """Gaps of one registry, so that a curve that does not bind ends."""
+BINDS_J_M2 = 0.005
+"""A pair whose largest W is below this stays apart, however low its gamma_int."""
 SAVE_EVERY_S = 3.0
 MOST_LISTED = 200
 
@@ -94,6 +96,7 @@ def search_flow(plan: Plan, ranked: Plan, budget: Budget) -> Flow:
     made = SearchMaker(name=label, label=label).make(
         recipe=recipe.model_dump(mode="json"),
         settings=plan.settings,
+        bulk_settings=plan.bulk_settings,
         film=plan.film.material,
         substrate=plan.substrate.material,
         film_bulk=bulks["bulk_film"].output,
@@ -125,6 +128,7 @@ def _recipe(plan: Plan, ranked: Plan, budget: Budget) -> Recipe:
             "keep": budget.keep,
             "gap_step_A": level.gap_step_A,
             "kpoint_length_A": level.kpoint_length_A,
+            "bulk_calculators": {side: identity(s) for side, s in plan.bulk_settings.items()},
         },
         crystals={side: getattr(plan, side).material.checksum for side in ("film", "substrate")},
         parents={r: plan.recipes[r].hash for r in ("bulk_film", "bulk_substrate")},
@@ -193,6 +197,7 @@ class SearchMaker(CalculationMaker):
         self,
         recipe: dict[str, Any],
         settings: dict[str, Any],
+        bulk_settings: dict[str, dict[str, Any]],
         film: Material,
         substrate: Material,
         film_bulk: Any,
@@ -208,6 +213,8 @@ class SearchMaker(CalculationMaker):
             Recipe of kind 'search'.
         settings : dict
             Resolved settings of the calculator.
+        bulk_settings : dict
+            The same for the bulk of each side, with k-points of its own.
         film, substrate : Material
             The two crystals.
         film_bulk, substrate_bulk : BulkDocument
@@ -219,7 +226,8 @@ class SearchMaker(CalculationMaker):
         """
         parsed = Recipe.model_validate(recipe)
         bulks = {"film": as_document(film_bulk), "substrate": as_document(substrate_bulk)}
-        run = _Search(self, parsed, settings, {"film": film, "substrate": substrate}, bulks)
+        crystals = {"film": film, "substrate": substrate}
+        run = _Search(self, parsed, settings, bulk_settings, crystals, bulks)
         rows = {row["rank"]: row for row in listed}
         for spec in parsed.parameters["pairings"]:
             run.try_pairing(spec, rows[spec["rank"]])
@@ -234,10 +242,12 @@ class _Search:
         maker: SearchMaker,
         recipe: Recipe,
         settings: dict[str, Any],
+        bulk_settings: dict[str, dict[str, Any]],
         materials: dict[str, Material],
         bulks: dict[str, Any],
     ) -> None:
-        self.maker, self.recipe, self.settings = maker, recipe, settings
+        self.maker, self.recipe = maker, recipe
+        self.settings, self.bulk_settings = settings, bulk_settings
         self.crystals = {
             side: AseAtomsAdaptor.get_structure(bulks[side].geometry.to_ase()) for side in materials
         }
@@ -280,8 +290,8 @@ class _Search:
         )
         return Pairing(film, substrate, match, self.recipe.parameters["share"])
 
-    def energy(self, name: str, atoms: Atoms, *, bulk: bool = False) -> float:
-        """Compute one energy, or take it from the checkpoint; both count."""
+    def energy(self, name: str, atoms: Atoms, *, bulk: str = "") -> float:
+        """Compute one energy, or take it from the checkpoint; both count. Bulk: of which side."""
         self.spent += 1
         if name not in self.energies:
             atoms = atoms.copy()
@@ -300,29 +310,27 @@ class _Search:
         self.workspace.progress(f"{len(self.energies)} energies")
         self.saved = time.monotonic()
 
-    def _calculator(self, atoms: Atoms, *, bulk: bool) -> Any:
-        """One calculator for all cells, or for each k-point mesh where there are k-points."""
+    def _calculator(self, atoms: Atoms, *, bulk: str) -> Any:
+        """One calculator for all cells; with k-points one for each mesh of them."""
         mesh = None
-        if "kpoints" in self.settings and not bulk:
+        settings = self.settings
+        if "kpoints" in settings:
             mesh = kpoint_mesh(self.recipe.parameters["kpoint_length_A"], atoms.cell[:])
-        if mesh is not None or None not in self.calculators:
-            settings = self.settings | ({"kpoints": mesh} if mesh else {})
-            self.calculators[mesh] = new_calculator(
-                maker_for(settings), self.workspace, self.meter
-            )  # a plane-wave calculator is made anew for each cell
+            settings = self.bulk_settings[bulk] if bulk else settings | {"kpoints": mesh}
+        if mesh is not None or mesh not in self.calculators:
+            # a plane-wave calculator is made anew for each cell
+            self.calculators[mesh] = new_calculator(maker_for(settings), self.workspace, self.meter)
         return self.calculators[mesh]
 
-    def _bulk_energies(self) -> dict[str, Any] | None:
-        """Energy per formula unit of both bulks; None where the k-points would not be alike."""
-        if "kpoints" in self.settings:
-            return None
+    def _bulk_energies(self) -> dict[str, Any]:
+        """Formula and energy per formula unit of both bulks, each at k-points of its own."""
         found = {}
         for side, crystal in self.crystals.items():
             atoms = AseAtomsAdaptor.get_atoms(crystal, msonable=False)
             atoms.info.clear()
             _, n = crystal.composition.get_integer_formula_and_factor()
             units = {e: round(k / n) for e, k in crystal.composition.get_el_amt_dict().items()}
-            found[side] = (units, self.energy(f"bulk {side}", atoms, bulk=True) / n)
+            found[side] = (units, self.energy(f"bulk {side}", atoms, bulk=side) / n)
         return found
 
     def try_pairing(self, spec: dict[str, Any], row: dict[str, Any]) -> None:
@@ -395,8 +403,6 @@ class _Search:
         Surplus atoms of a slab cost the film's bulk energy per atom, where they are of the
         film's element.
         """
-        if self.references is None:
-            return None, "bulk and slab would need other k-points"
         gammas = []
         low, high = pairing.slabs
         for side, atoms, energy in (("film", high, alone[0]), ("substrate", low, alone[1])):
@@ -413,8 +419,6 @@ class _Search:
     @property
     def potentials(self) -> dict[str, float]:
         """Chemical potential of the film's element: its bulk energy per atom, eV."""
-        if self.references is None:
-            return {}
         units, energy = self.references["film"]
         return {e: energy / n for e, n in units.items()} if len(units) == 1 else {}
 
@@ -537,5 +541,7 @@ def _judged(
             if place == 1
             else f"{above:.3f} {'above' if by_gamma else 'below'} it"
         )
+        if pairing.W_J_m2 is not None and pairing.W_J_m2 < BINDS_J_M2:
+            reason += ", does not bind"
         judged.append(pairing.model_copy(update={"state": state, "reason": reason}))
     return judged

@@ -99,7 +99,7 @@ def search(
     if as_json:
         typer.echo(json.dumps([d.model_dump(mode="json") for d in found], indent=1))
     elif found:
-        typer.echo("\n\n".join(search_text(d) for d in found))
+        typer.echo("\n\n".join(search_text(d, level) for d in found))
     if len(found) < len(plans):
         raise typer.Exit(EXIT_FAILED if failed else EXIT_INCOMPLETE)
     raise typer.Exit(EXIT_DONE)

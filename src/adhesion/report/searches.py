@@ -5,13 +5,15 @@ from __future__ import annotations
 from adhesion.schemas import SearchDocument, SearchedPairing
 
 
-def search_text(document: SearchDocument) -> str:
+def search_text(document: SearchDocument, level: str) -> str:
     """Return what a search tried, kept and dropped, for a person.
 
     Parameters
     ----------
     document : SearchDocument
         Of one interface.
+    level : str
+        Whose list was searched: a number of it means another candidate at another level.
     """
     tried = [p for p in document.pairings if p.state != "not tried"]
     rest = document.n_pairings - len(tried)
@@ -35,8 +37,12 @@ def search_text(document: SearchDocument) -> str:
     lines += [f"  no γ_int: {reason}" for reason in surplus]
     for element, value in document.chemical_potentials_eV.items():
         lines.append(f"  μ({element}) = {value:.4f} eV, that of its bulk, for surplus atoms")
+    if "kpoints" in document.recipe.parameters["bulk_calculators"]["film"]:
+        lines.append("  γ_int: bulks at k-points of their own, slabs at those of the level")
     lines.append("  W, spread over registries and γ_int in J/m2, of slabs as cut, not relaxed")
-    lines.append(f"  to compute the first: candidate: {tried[0].rank} in the study")
+    kept = [str(p.rank) for p in tried if p.state == "kept"]
+    others = f"; then {', '.join(kept[1:])}" if kept[1:] else ""
+    lines.append(f"  to compute the first at {level}: candidate: {kept[0]} in the study{others}")
     return "\n".join(lines)
 
 
