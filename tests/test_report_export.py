@@ -99,16 +99,17 @@ def test_methods_name_the_resolved_settings(cases):
     text, _ = methods(cases[:1], emt_study())
     row = cases[0].row
     assert "effective medium theory" in text
-    assert f"{row.area_A2:.1f} Å2, {row.n_atoms} atoms" in text
+    assert f"{row.area_A2:.1f} Å², {row.n_atoms} atoms" in text
     assert "forces fell below 0.001 eV/Å" in text
     assert "0.9000 J/m2 (source of 0.9)" in text
     assert methods([], emt_study())[0].startswith("Nothing has been computed")
 
 
-def test_all_known_entries_have_a_title_and_a_year():
+def test_all_known_entries_can_be_found():
     parsed = bibtexparser.loads("\n".join(known().values())).entries
     assert len(parsed) == len(known())
-    assert all({"title", "author", "year"} <= set(entry) for entry in parsed)
+    assert all({"author", "year"} <= set(entry) for entry in parsed)
+    assert all("title" in entry or "journal" in entry for entry in parsed)
 
 
 def test_sources_in_words_become_one_entry_each():
@@ -122,8 +123,29 @@ def test_sources_in_words_become_one_entry_each():
     assert r"A \& B" in entry["note"]
 
 
+@pytest.mark.parametrize(
+    ("source", "citation"),
+    [
+        ("Chem. Sci. 2022, 13, 14132, citing Chem. Mater. 2020, 32, 3970", "[@li-2022; @gao-2020]"),
+        ("Chem. Sci. 2022, 13, 14132, doi 10.1039/D2SC05120F", "[@li-2022]"),
+        ("COD 9008545 (Wyckoff 1963)", "[@cod-9008545-wyckoff-1963]"),
+        ("computed surface energy of solid Na(001), 0 K", ""),
+        ("CIF mine.cif", ""),
+    ],
+)
+def test_only_publications_are_cited_and_each_once(source, citation):
+    cited = Bibliography()
+    assert cited.cite_source(source) == citation
+    assert [e["ID"] for e in bibtexparser.loads(cited.text()).entries] == (
+        re.findall(r"@([\w-]+)", citation)
+    )
+
+
 def test_latex_of_the_methods_escapes_what_is_no_citation():
-    assert to_latex("5 % of W_ad [@a; @b-c] & more") == r"5 \% of W\_ad \cite{a,b-c} \& more"
+    said = "5 % of W_ad − x_1 [@a; @b-c] & more\n\nsigma >= 2 J/m2"
+    first, second = to_latex(said).split("\n\n")
+    assert first == r"5 \% of $W_\mathrm{ad}$ $-$ x\_1 \cite{a,b-c} \& more"
+    assert second == "$\\sigma$ $\\geq$ 2 J\\,m$^{-2}$\n"
 
 
 def test_export_writes_inside_its_folder_only(cases, tmp_path):

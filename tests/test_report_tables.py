@@ -4,12 +4,15 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adhesion.errors import InputError
+from adhesion.report.layout import Column, Table, as_latex
 from adhesion.report.tables import FORMATS, in_order, render
 from adhesion.schemas import AdhesionRow
 from test_rows import SAMPLES, STUDY, TENSIONS, make_input, make_row, proxy_row, without
@@ -119,6 +122,37 @@ def test_latex_has_aligned_numbers(rows):
     assert "125.7{$^{*}$}" in text
     assert "{--}" in text
     assert r"Fink \& Leibowitz" in text
+    assert "table-space-text-post={$^{*}$}" in text
+    assert r"complete wetting, W $\geq$ 2 $\sigma$; none" in text
+    assert r"Angles are from $W_\mathrm{ad}$, those marked {*} from $W_\mathrm{curve}$." in text
+    known = {"gamma_film_strained_J_m2": 0.2, "gamma_substrate_strained_J_m2": 0.4}
+    row = rows[0].model_copy(update=known | {"gamma_int_J_m2": 0.1})
+    energetics = render([row, rows[2]], STUDY, "latex", ["energetics"])
+    assert r"interface energy, $\gamma_\mathrm{film}$ + $\gamma_\mathrm{sub}$ - W." in energetics
+
+
+def test_latex_notes_name_columns_by_their_headings():
+    notes = ["No gap, W_x of a: a gap.", "gap: how far; W_x is no gap."]
+    columns = [Column("gap", "$d$", ["1.00"]), Column("W_x", "$W_x$", ["2.00"])]
+    text = as_latex(Table("", "a title", columns, notes))
+    assert r"No $d$, $W_x$ of a: a gap.\\" in text
+    assert r"$d$: how far; $W_x$ is no gap.\\" in text
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="LaTeX is not installed")
+@pytest.mark.parametrize("options", ["", "[twocolumn]"])
+@pytest.mark.parametrize("table", ["work", "paper", "energetics"])
+def test_latex_compiles_and_fits_the_page(rows, tmp_path, options, table):
+    nasty = rows[0].model_copy(update={"interface": NASTY, "error_film_layers_J_m2": 0.01})
+    (tmp_path / "table.tex").write_text(render([*rows, nasty], STUDY, "latex", [table]), "utf-8")
+    lines = [rf"\documentclass{options}{{article}}", r"\usepackage{booktabs,graphicx,siunitx}",
+             r"\begin{document}", r"\input{table.tex}", r"\end{document}"]  # fmt: skip
+    (tmp_path / "paper.tex").write_text("\n".join(lines), "utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+    said = done.stdout.decode("utf-8", "replace")
+    assert done.returncode == 0, said
+    assert "Overfull" not in said
 
 
 def test_names_cannot_break_a_format(rows):

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from adhesion.report.tex import escaped, printable, typeset
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -15,6 +17,7 @@ TEXT_WIDTH = 100
 NAME_WIDTH = 30
 DASH = "-"
 FROM_CURVE = "*"
+_TEX_MARK = "{$^{*}$}"
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,6 @@ class Table:
 def fixed(value: float | None, decimals: int) -> str:
     """Fixed decimals without a negative zero; a dash for null."""
     return DASH if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"
-
-
-def printable(text: str) -> str:
-    """Keep control characters of a name away from the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 # Plain text
@@ -145,17 +143,6 @@ def _md(text: str) -> str:
 
 # LaTeX
 
-_TEX = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    **{c: rf"\{c}" for c in "{}$&#_%"},
-    # A row that starts with one of these would be read as an option of the row before.
-    **{c: f"{{{c}}}" for c in "[]*"},
-}
-
 
 def as_latex(table: Table) -> str:
     """Return a table with booktabs rules and siunitx columns, notes below it."""
@@ -169,34 +156,39 @@ def as_latex(table: Table) -> str:
         for cells in zip(*(c.cells for c in table.columns), strict=True)
     ]
     lines = [
-        r"% needs \usepackage{booktabs,siunitx}",
+        r"% needs \usepackage{booktabs,graphicx,siunitx}",
         r"\begin{table*}",
         r"  \centering",
         rf"  \caption{{{title}.}}",
+        r"  \footnotesize\setlength{\tabcolsep}{4pt}",
+        r"  % Made narrower where it is wider than the page.",
+        r"  \resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{%",
         r"  \begin{tabular}{" + "".join(_tex_column(c) for c in table.columns) + "}",
         r"    \toprule",
         "    " + " & ".join(f"{{{c.latex}}}" for c in table.columns) + r" \\",
         r"    \midrule",
         *(f"    {line}" for line in body),
         r"    \bottomrule",
-        r"  \end{tabular}",
-        r"  \par\smallskip\footnotesize\raggedright",
-        *([rf"  \textbf{{{_tex(table.banner)}}}\\"] if table.banner else []),
+        r"  \end{tabular}}",
+        r"  \par\smallskip\raggedright",
+        *([rf"  \textbf{{{escaped(table.banner)}}}\\"] if table.banner else []),
         *(rf"  {_tex_note(note, table.columns)}\\" for note in table.notes),
         r"\end{table*}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(c, c) for c in printable(text))
-
-
 def _tex_note(note: str, columns: list[Column]) -> str:
-    """Start a note on a column with the column's heading in LaTeX."""
-    head, colon, rest = note.partition(":")
+    """Write a note with the headings that it names as LaTeX has them.
+
+    Headings that are words, as 'gap', are read as such only where a note starts with them, or
+    lists them after 'No'.
+    """
     headings = {column.heading: column.latex for column in columns if column.numeric}
-    return f"{headings[head]}{colon}{_tex(rest)}" if head in headings else _tex(note)
+    symbols = {name: latex for name, latex in headings.items() if "_" in name or "(" in name}
+    head, colon, rest = note.partition(":")
+    start = head in headings or head.startswith("No ")
+    return typeset(head, headings if start else symbols) + colon + typeset(rest, symbols)
 
 
 def _tex_column(column: Column) -> str:
@@ -206,13 +198,15 @@ def _tex_column(column: Column) -> str:
     whole = max(len(n.lstrip("-").partition(".")[0]) for n in numbers)
     decimals = max(len(n.partition(".")[2]) for n in numbers)
     sign = "-" if any(n.startswith("-") for n in numbers) else ""
-    return f"S[table-format={sign}{whole}.{decimals}]"
+    marked = any(c.endswith(FROM_CURVE) for c in column.cells)
+    room = f",table-space-text-post={_TEX_MARK}" if marked else ""
+    return f"S[table-format={sign}{whole}.{decimals}{room}]"
 
 
 def _tex_cell(cell: str, is_number: bool) -> str:
     if not is_number:
-        return _tex(cell)
+        return escaped(cell)
     if cell == DASH:
         return "{--}"
     number = cell.rstrip(FROM_CURVE)
-    return number if number == cell else f"{number}{{$^{{*}}$}}"
+    return number if number == cell else number + _TEX_MARK

@@ -139,7 +139,8 @@ def _crystals(cases: list[Case], cited: Bibliography) -> str:
                     "at the lattice of the same calculator, from a Birch-Murnaghan equation of "
                     f"state {cited.cite('birch')}"
                 )
-            said[f"{material.name} ({source}) {citation} {how}"] = None
+            words = (material.name, f"({source})", citation, how)
+            said[" ".join(word for word in words if word)] = None
     return f"Crystals: {'; '.join(said)}." if said else ""
 
 
@@ -155,7 +156,7 @@ def _interfaces(cases: list[Case], cited: Bibliography) -> str:
         f"The slabs were {level}. Binding curves at up to {registries} "
         f"{'registry' if registries == 1 else 'registries'} were fitted with the universal "
         f"binding relation {cited.cite('uber')} where they have four points or more. "
-        "The work of adhesion is W_ad = (E_film + E_substrate - E_interface) / A with all three "
+        "The work of adhesion is W_ad = (E_film + E_substrate − E_interface) / A with all three "
         "energies in one cell with one set of settings; W_curve has the slabs relaxed apart and "
         "brought together rigidly, W_ad the interface relaxed as well, W_rigid the relaxed "
         "interface pulled apart frozen."
@@ -183,19 +184,19 @@ def _cell(case: Case) -> str:
         if film is not None and substrate is not None
         else ""
     )
-    area = f"{row.area_A2:.1f} Å2, " if row.area_A2 is not None else ""
+    area = f"{row.area_A2:.1f} Å², " if row.area_A2 is not None else ""
     layers = (
         f", {row.film_layers} layers of film on {row.substrate_layers} of substrate"
         if row.film_layers is not None and row.substrate_layers is not None
         else ""
     )
     points = case.plan.settings.get("kpoints")
-    mesh = f", {' x '.join(str(n) for n in points)} k-points" if points else ""
+    mesh = f", {' × '.join(str(n) for n in points)} k-points" if points else ""
     return f"{row.interface}: {area}{row.n_atoms} atoms{layers}{strains}{mesh}"
 
 
 def _pair(strain: tuple[float, float]) -> str:
-    return " and ".join(f"{round(s, 1) + 0.0:.1f}" for s in strain)
+    return " and ".join(f"{round(s, 1) + 0.0:.1f}".replace("-", "−") for s in strain)
 
 
 def _wetting(cases: list[Case], studies: Studies, cited: Bibliography) -> str:
@@ -204,7 +205,7 @@ def _wetting(cases: list[Case], studies: Studies, cited: Bibliography) -> str:
     if not tensions:
         return ""
     said = [
-        f"{sigma:.4f} J/m2 ({source}) {cited.cite_source(source)}"
+        f"{sigma:.4f} J/m2 ({source}) {cited.cite_source(source)}".rstrip()
         for sigma, source in sorted(tensions)
     ]
     text = (
@@ -216,7 +217,7 @@ def _wetting(cases: list[Case], studies: Studies, cited: Bibliography) -> str:
     compared = [s.reference.source for s in specs if s and s.reference]
     compared += [m.source for s in specs if s for m in s.measured[:1]]
     if compared:
-        sources = [cited.cite_source(source) for source in dict.fromkeys(compared)]
+        sources = [cited.cite_source(source) or source for source in compared]
         text += f" Published and measured values are from {_listed(sources)}."
     return text
 
