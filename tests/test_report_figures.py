@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import matplotlib
 import numpy as np
@@ -11,6 +11,7 @@ from adhesion.errors import InputError
 from adhesion.report import figures
 from adhesion.report.drawing import FigureCanvasAgg, styled
 from adhesion.report.figures import adhesion_figure
+from test_report_gallery import boxes_of
 from test_rows import STUDY, TENSIONS, make_input, make_row, proxy_row, without
 
 
@@ -89,3 +90,56 @@ def test_proxies_are_never_drawn(rows, tmp_path):
 def test_other_endings_are_refused(rows, tmp_path):
     with pytest.raises(InputError, match=r"png or \.pdf|\.png or"):
         adhesion_figure(rows, STUDY, tmp_path / "x.svg")
+
+
+def awkward(rows):
+    """Rows that a figure has to hold as well: by name."""
+    names = [
+        "Na3Zr2Si2PO12-precursor(1 1 -2)/very_long_name_of_a_coated_substrate(0001)",
+        "a/b",
+        "Na(001)/another-quite-long-name-of-a-thing(111)",
+    ]
+    other = [r.model_copy(update={"interface": f"Na(110)/{r.interface[8:]}"}) for r in rows]
+    quick = rows[1].model_copy(update={"level": "quick", "W_ad_J_m2": None})
+    return {
+        "one": rows[:1],
+        "levels": [rows[0], quick, rows[2]],
+        "eight": [*rows, *other, rows[0].model_copy(update={"study": "b"}), quick],
+        "long": [r.model_copy(update={"interface": n}) for r, n in zip(rows, names, strict=True)],
+    }
+
+
+@pytest.mark.parametrize("name", ["one", "levels", "eight", "long"])
+@pytest.mark.parametrize("draw", ["_figure", "works_figure", "angles_figure", "cosine_figure"])
+def test_awkward_rows_fit_without_overlap(rows, draw, name):
+    errors = [r.model_copy(update={"W_ad_error_J_m2": 0.1}) for r in rows]
+    with styled():
+        found, inside = boxes_of(getattr(figures, draw)(awkward(errors)[name]))
+    for text, box in found.items():
+        assert inside.x0 - 1 <= box.x0 <= box.x1 <= inside.x1 + 1, text
+        assert inside.y0 - 1 <= box.y0 <= box.y1 <= inside.y1 + 1, text
+    for (one, a), (another, b) in combinations(found.items(), 2):
+        assert not a.padded(-1).overlaps(b.padded(-1)), (one, another)
+
+
+def test_rows_of_several_levels_say_theirs(rows):
+    with styled():
+        left = figures._figure(awkward(rows)["levels"]).axes[0]
+        alike = figures._figure(rows).axes[0]
+    assert [t.get_text().splitlines()[-1] for t in left.get_yticklabels()] == (
+        ["workstation", "quick", "workstation"]
+    )
+    assert "workstation" not in alike.get_yticklabels()[0].get_text()
+
+
+def test_error_bars_of_angles_end_at_their_bounds(rows):
+    angle = (
+        rows[2]
+        .contact_angles[0]
+        .model_copy(update={"theta_deg": 120.0, "theta_low_deg": 95.0, "theta_high_deg": 150.0})
+    )
+    row = rows[2].model_copy(update={"contact_angles": [angle]})
+    with styled():
+        axes = figures.angles_figure([row]).axes[0]
+    (bar,) = axes.collections[0].get_segments()
+    assert bar[:, 1].tolist() == [95.0, 150.0]

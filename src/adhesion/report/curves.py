@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from adhesion.energetics import BindingCurve, fit_binding_curve, work_of_adhesion
 from adhesion.errors import AdhesionError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 Registry = tuple[float, float]
 MARKERS = "osD^v<>P"
+PARAMETERS = {"kpoints": "k-points"}
 TAIL_A = 2.5
 """How far the fit is drawn beyond the last gap, Å."""
 
@@ -131,8 +133,8 @@ def registry_figure(case: Case) -> Figure | None:
         )  # fmt: skip
     axes.set_aspect("equal")
     axes.margins(0.15)
-    axes.set_xlabel("Shift of the film (Å)")
-    axes.set_ylabel("Shift of the film (Å)")
+    axes.set_xlabel("Shift of the film along x (Å)")
+    axes.set_ylabel("Shift of the film along y (Å)")
     figure.colorbar(dots, ax=axes, label=r"best rigid $W$ (J/m²)", shrink=0.8)
     return figure
 
@@ -158,7 +160,7 @@ def ladder_figure(ladder: Ladder | None) -> Figure | None:
         return None
     from adhesion.convergence import shown
 
-    height = 1.0 + 0.75 * len(parameters)
+    height = 1.2 + 0.75 * len(parameters)
     figure = Figure(figsize=(COLUMN_WIDTH_IN, height), layout="constrained")
     panels = figure.subplots(len(parameters), 1, sharey=True, squeeze=False)[:, 0]
     for axes, parameter in zip(panels, parameters, strict=True):
@@ -169,8 +171,11 @@ def ladder_figure(ladder: Ladder | None) -> Figure | None:
         good = ladder.converged(parameter)
         axes.plot(range(len(values)), changes, "o-", markerfacecolor=None if good else "white")
         axes.set_xticks(range(len(values)), [shown(parameter, v) for v in values])
-        axes.set_title(parameter.replace("_", " ") + ("" if good else ", not converged"), pad=3)
+        name = PARAMETERS.get(parameter, parameter.replace("_", " "))
+        axes.set_title(name + ("" if good else ", not converged"), pad=3)
         axes.margins(x=0.1, y=0.25)
         axes.grid(axis="y")
     figure.supylabel(r"$W_\mathrm{curve}$ less that of the level (J/m²)", fontsize=8)
+    band = Patch(color="0.92", label=f"tolerance ±{ladder.tolerance_J_m2:g} J/m²")
+    figure.legend(handles=[band], loc="outside lower center")
     return figure

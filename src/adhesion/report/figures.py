@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 from adhesion.errors import InputError
 from adhesion.report.angles import Tension, tensions_of
@@ -85,7 +86,7 @@ def drawable(rows: Sequence[AdhesionRow], studies: Studies) -> list[AdhesionRow]
 
 def works_figure(rows: list[AdhesionRow]) -> Figure:
     """Draw W of this work, with its error where one is known, beside the published one."""
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, _height(rows)), layout="constrained")
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, _height(rows, least=1.6)), layout="constrained")
     _draw_works(figure.subplots(), rows, _colours(rows))
     return figure
 
@@ -95,15 +96,12 @@ def angles_figure(rows: list[AdhesionRow]) -> Figure | None:
     rows = _with_both_angles(rows)
     if not rows:
         return None
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.9), layout="constrained")
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.6 + _legend_height(rows)), layout="constrained")
     axes = figure.subplots()
     colours = _colours(rows)
-    _draw_angles(axes, rows, colours, ncols=2)
-    entries = [
-        Line2D([], [], linestyle="", marker="o", color=colours[_id(r)], label=plain(r.interface))
-        for r in rows
-    ]
-    figure.legend(handles=entries, loc="outside lower center", ncols=2)
+    _draw_angles(axes, rows, colours)
+    figure.legend(handles=_angle_handles(rows), loc="outside upper center", ncols=2)
+    _legend_of_rows(figure, rows, colours)
     return figure
 
 
@@ -112,7 +110,7 @@ def cosine_figure(rows: list[AdhesionRow]) -> Figure | None:
     rows = [row for row in rows if row.contact_angles]
     if not rows:
         return None
-    figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.4), layout="constrained")
+    figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.0 + _legend_height(rows)), layout="constrained")
     axes = figure.subplots()
     colours, tensions = _colours(rows), tensions_of(rows)
     highest = max(W for row in rows for _, W in [_work(row) or ("", 0.0)])
@@ -132,14 +130,15 @@ def cosine_figure(rows: list[AdhesionRow]) -> Figure | None:
     axes.set_xlabel("Work of adhesion (J/m²)")
     axes.set_ylabel(r"$\cos\,\theta$")
     axes.grid()
+    handles += [
+        handle(shape, f"({tension.letter}) {_sigma(tension)}", size=size)
+        for tension, (shape, size) in _marked(tensions)
+        if tension.sigma_J_m2 is None
+    ]
     if any(row.theta_measured_deg is not None for row in rows):
         handles.append(handle("x", "measured angle"))
     legend_above(axes, handles, ncols=2)
-    entries = [
-        Line2D([], [], linestyle="", marker="o", color=colours[_id(r)], label=plain(r.interface))
-        for r in rows
-    ]
-    figure.legend(handles=entries, loc="outside lower center", ncols=2)
+    _legend_of_rows(figure, rows, colours)
     return figure
 
 
@@ -149,14 +148,42 @@ def _draw_cosines(axes: Any, row: AdhesionRow, tensions: list[Tension], colour: 
     if found is None:
         return
     W_J_m2 = found[1]
-    for tension, (shape, size) in zip(tensions, cycle(TENSION_MARKERS), strict=False):
+    for tension, marker in _marked(tensions):
         angle = tension.angle_of(row)
         if angle is not None:
             cosine = np.cos(np.radians(angle.theta_deg))
-            axes.plot(W_J_m2, cosine, shape, markersize=size, color=colour, zorder=3)
+            _mark(axes, (W_J_m2, cosine), marker, colour, angle.from_quantity == "W_ad")
     if row.theta_measured_deg is not None:
         cosine = np.cos(np.radians(row.theta_measured_deg))
-        axes.plot(W_J_m2, cosine, "x", color=colour, markeredgewidth=1.2, zorder=4)
+        halo = withStroke(linewidth=2.2, foreground="white")
+        axes.plot(
+            W_J_m2, cosine, "x", color=colour, markeredgewidth=1.2, zorder=20, path_effects=[halo]
+        )
+
+
+def _legend_of_rows(
+    figure: Figure, rows: list[AdhesionRow], colours: dict[tuple[str | None, str, str], str]
+) -> None:
+    """Say below the panel which colour is which interface."""
+    labels, ncols = _labels(rows)
+    entries = [
+        Line2D([], [], linestyle="", marker="o", color=colours[_id(row)], label=label)
+        for row, label in zip(rows, labels, strict=True)
+    ]
+    figure.legend(handles=entries, loc="outside lower center", ncols=ncols)
+
+
+def _labels(rows: list[AdhesionRow]) -> tuple[list[str], int]:
+    """Names of rows in lines that fit a column's width, and in how many columns they stand."""
+    names = [" ".join(parts) for parts in _names(rows)]
+    ncols = 2 if max(len(name) for name in names) <= 28 else 1
+    return [textwrap.fill(name, 52) for name in names], ncols
+
+
+def _legend_height(rows: list[AdhesionRow]) -> float:
+    """Height of the legend of the rows, inches."""
+    labels, ncols = _labels(rows)
+    return 0.15 * sum(label.count("\n") + 1 for label in labels) / ncols
 
 
 def _figure(rows: list[AdhesionRow]) -> Figure:
@@ -168,11 +195,14 @@ def _figure(rows: list[AdhesionRow]) -> Figure:
     _draw_works(left, rows, colours)
     if right is not None:
         _draw_angles(right, with_angles, colours)
+        legend_above(right, _angle_handles(with_angles))
     return figure
 
 
-def _height(rows: list[AdhesionRow]) -> float:
-    return max(3.0, 1.1 + 0.32 * len(rows))
+def _height(rows: list[AdhesionRow], least: float = 3.0) -> float:
+    """Room for the names of the rows, inches."""
+    lines = sum(name.count("\n") + 1 for name in _ticks(rows))
+    return max(least, 0.9 + 0.12 * len(rows) + 0.12 * lines)
 
 
 def _with_both_angles(rows: list[AdhesionRow]) -> list[AdhesionRow]:
@@ -221,7 +251,7 @@ def _draw_works(
             color=colours[_id(row)],
             zorder=3,
         )
-    axes.set_yticks(range(len(rows)), _names(rows))
+    axes.set_yticks(range(len(rows)), _ticks(rows))
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("Work of adhesion (J/m²)")
     axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
@@ -232,32 +262,45 @@ def _draw_works(
     legend_above(axes, handles)
 
 
-def _names(rows: list[AdhesionRow]) -> list[str]:
-    """Film above substrate, short lines; study or level below where that tells rows apart."""
+def _names(rows: list[AdhesionRow]) -> list[list[str]]:
+    """Interface of each row; study and level too where that tells rows apart.
+
+    The level also stands there where rows are of several levels.
+    """
     names = []
     for row in rows:
-        film, slash, substrate = plain(row.interface).partition("/")
-        parts = [film + slash, substrate]
+        parts = [plain(row.interface)]
         same = [other for other in rows if other.interface == row.interface]
-        for field in ("study", "level"):
-            if len({getattr(other, field) for other in same}) > 1:
-                parts.append(plain(str(getattr(row, field))))
-        names.append("\n".join(textwrap.fill(part, 20) for part in parts))
+        if len({other.study for other in same}) > 1:
+            parts.append(plain(str(row.study)))
+        if len({other.level for other in rows}) > 1:
+            parts.append(plain(row.level))
+        names.append(parts)
     return names
 
 
+def _ticks(rows: list[AdhesionRow]) -> list[str]:
+    """Film above substrate, study and level, in short lines."""
+    ticks = []
+    for interface, *more in _names(rows):
+        film, slash, substrate = interface.partition("/")
+        lines = [film + slash, substrate, *more]
+        ticks.append("\n".join(textwrap.fill(line, 20) for line in lines if line))
+    return ticks
+
+
+def _marked(tensions: list[Tension]) -> list[tuple[Tension, tuple[str, float]]]:
+    """Give each tension its marker and size."""
+    return list(zip(tensions, cycle(TENSION_MARKERS), strict=False))
+
+
 def _draw_angles(
-    axes: Any,
-    rows: list[AdhesionRow],
-    colours: dict[tuple[str | None, str, str], str],
-    ncols: int = 3,
+    axes: Any, rows: list[AdhesionRow], colours: dict[tuple[str | None, str, str], str]
 ) -> None:
     """Predicted against measured angles, with the diagonal on which they agree."""
-    tensions = tensions_of(rows)
-    markers = [m for m, _ in zip(cycle(TENSION_MARKERS), tensions, strict=False)]
     axes.plot([0, 180], [0, 180], color="0.6", linewidth=0.8, linestyle="--", zorder=1)
     for row in rows:
-        for tension, marker in zip(tensions, markers, strict=True):
+        for tension, marker in _marked(tensions_of(rows)):
             angle = tension.angle_of(row)
             if angle is not None:
                 _draw_angle(axes, row, angle, marker, colours[_id(row)])
@@ -269,14 +312,19 @@ def _draw_angles(
     axes.set_yticks(range(0, 181, 30))
     axes.set_aspect("equal")
     axes.grid()
+
+
+def _angle_handles(rows: list[AdhesionRow]) -> list[Any]:
+    """Legend entries of `_draw_angles`: a marker for each tension, hollow if all of them are."""
+    origins = {a.from_quantity for row in rows for a in row.contact_angles}
+    face = "0.4" if "W_ad" in origins else "white"
     handles = [
-        handle(shape, _sigma(tension), size=size)
-        for tension, (shape, size) in zip(tensions, markers, strict=True)
+        handle(shape, _sigma(tension), markerfacecolor=face, size=size)
+        for tension, (shape, size) in _marked(tensions_of(rows))
     ]
-    if any(a.from_quantity == "W_curve" for row in rows for a in row.contact_angles):
-        label = r"hollow: from $W_\mathrm{curve}$"
-        handles.append(handle("", label))
-    legend_above(axes, handles, ncols)
+    if "W_curve" in origins:
+        handles.append(handle("", r"hollow: from $W_\mathrm{curve}$"))
+    return handles
 
 
 def _sigma(tension: Tension) -> str:
@@ -289,20 +337,30 @@ def _draw_angle(
     axes: Any, row: AdhesionRow, angle: ContactAngle, marker: tuple[str, float], colour: str
 ) -> None:
     measured, predicted = row.theta_measured_deg, angle.theta_deg
-    shape, size = marker
-    # White edges keep a marker apart from the larger one behind it.
-    edge, face = ("white", colour) if angle.from_quantity == "W_ad" else (colour, "white")
-    axes.plot(
-        measured, predicted, shape, markersize=size, markerfacecolor=face, markeredgecolor=edge,
-        markeredgewidth=0.8, zorder=10 - size / 2,
-    )  # fmt: skip
+    _mark(axes, (measured, predicted), marker, colour, angle.from_quantity == "W_ad")
     if angle.theta_low_deg is not None and angle.theta_high_deg is not None:
-        axes.plot([measured] * 2, [angle.theta_low_deg, angle.theta_high_deg], color=colour)
+        # As wide as its marker, to tell the tensions' bars apart.
+        below, above = predicted - angle.theta_low_deg, angle.theta_high_deg - predicted
+        axes.errorbar(
+            measured, predicted, yerr=[[max(below, 0)], [max(above, 0)]], fmt="none",
+            ecolor=colour, capsize=marker[1] / 2, zorder=2,
+        )  # fmt: skip
     # Angles end at 0 and 180 degrees, the W behind them do not: an arrow points out.
     if angle.regime != "partial":
         _arrow(axes, (measured, predicted), (0, -1 if predicted == 0 else 1), colour)
     if measured in (0, 180):
         _arrow(axes, (measured, predicted), (-1 if measured == 0 else 1, 0), colour)
+
+
+def _mark(axes: Any, place: Any, marker: tuple[str, float], colour: str, filled: bool) -> None:
+    """Draw a marker, the smaller the higher, filled or hollow."""
+    shape, size = marker
+    # White edges keep a marker apart from the larger one behind it.
+    edge, face = ("white", colour) if filled else (colour, "white")
+    axes.plot(
+        *place, shape, markersize=size, markerfacecolor=face, markeredgecolor=edge,
+        markeredgewidth=0.8, zorder=10 - size / 2,
+    )  # fmt: skip
 
 
 def _arrow(axes: Any, start: Any, direction: tuple[int, int], colour: str) -> None:

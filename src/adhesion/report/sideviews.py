@@ -25,7 +25,7 @@ RADIUS = 0.75
 """Of an atom, in covalent radii."""
 LABEL_A = 9.5
 """Room for the labels right of the atoms."""
-LABELS_APART_IN = 0.2
+LABELS_APART_IN = 0.23
 """Between the middles of two labels, one of them of two lines."""
 WIDTH_A = 11.0
 """The cell is repeated along its first vector until it is this wide."""
