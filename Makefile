@@ -43,8 +43,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/numpydoc lint src/adhesion/*.py src/adhesion/*/*.py
 
-# Runs every command of the pages, writes what they print, and builds docs/_build/html.
+# Writes the README's table from the archive, runs every command of the pages, writes what they
+# print, and builds docs/_build/html.
 docs: $(STAMP)
+	$(BIN)/python scripts/readme.py
 	$(BIN)/python docs/refresh.py
 	$(BIN)/sphinx-build -W --keep-going -q docs docs/_build/html
 

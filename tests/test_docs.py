@@ -38,6 +38,20 @@ def test_the_reference_pages_are_up_to_date():
     assert done.returncode == 0, f"type: make docs\n{done.stdout}{done.stderr}"
 
 
+def test_the_table_of_the_readme_is_the_archives():
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "readme.py"), "--check"],
+        env=dict(os.environ), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
+
+
+def test_the_readme_takes_three_screens_table_and_figure_first():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text.count("\n") <= 155
+    assert text.index("<!-- table -->") < text.index("![") < text.index("## ")
+
+
 def test_every_command_has_its_help_in_the_reference():
     text = (DOCS / "reference" / "cli.md").read_text(encoding="utf-8")
     names = [command.name or command.callback.__name__ for command in app.registered_commands]

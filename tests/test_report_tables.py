@@ -155,6 +155,14 @@ def test_latex_compiles_and_fits_the_page(rows, tmp_path, options, table):
     assert "Overfull" not in said
 
 
+def test_markdown_writes_symbols(rows):
+    text = render(rows, STUDY, "markdown", ["work", "angles"])
+    assert "Work of adhesion W in J/m², contact angle θ in degrees:" in text
+    assert "| θ(a) | θ(b) |" in text
+    assert "- Δ(a): θ(a) less the measured angle." in text
+    assert "complete wetting, W ≥ 2 σ; none" in text
+
+
 def test_names_cannot_break_a_format(rows):
     row = rows[0].model_copy(update={"interface": NASTY, "reason": "", "termination": "@now"})
     latex = render([row], STUDY, "latex")

@@ -56,6 +56,26 @@ def fixed(value: float | None, decimals: int) -> str:
     return DASH if value is None else f"{round(value, decimals) + 0.0:.{decimals}f}"
 
 
+def pretty_heading(text: str) -> str:
+    """Write a plain heading as people do: th(a) is an angle, d(a) a difference."""
+    for plain, symbol in (("th(", "θ("), ("d(", "Δ("), ("g_", "γ_"), ("g0_", "γ⁰_"), ("+-", "±")):
+        if text.startswith(plain):
+            return symbol + text.removeprefix(plain)
+    return text
+
+
+def pretty(text: str) -> str:
+    """Write a title or a note as `pretty_heading` writes the headings."""
+    head, colon, rest = text.partition(":")
+    text = pretty_heading(head) + colon + rest if colon else text
+    for plain, symbol in _SYMBOLS.items():
+        text = text.replace(plain, symbol)
+    return text
+
+
+_SYMBOLS = {"J/m2": "J/m²", "sigma": "σ", " th(": " θ(", " th ": " θ ", ">=": "≥", "<=": "≤"}
+
+
 # Plain text
 
 
@@ -128,12 +148,13 @@ def _line(columns: list[Column], widths: list[int], cells: Sequence[str], gap: s
 def as_markdown(table: Table) -> str:
     """Return a pipe table with its notes as a list."""
     lines = [f"**{_md(table.banner)}**", ""] if table.banner else []
-    lines += [f"{_md(table.title)}:", ""]
-    lines.append("| " + " | ".join(_md(c.heading) for c in table.columns) + " |")
+    lines += [f"{_md(pretty(table.title))}:", ""]
+    headings = [_md(pretty_heading(column.heading)) for column in table.columns]
+    lines.append("| " + " | ".join(headings) + " |")
     lines.append("|" + "|".join("---:" if c.numeric else "---" for c in table.columns) + "|")
     for cells in zip(*(c.cells for c in table.columns), strict=True):
         lines.append("| " + " | ".join(_md(cell) for cell in cells) + " |")
-    lines += ["", *(f"- {_md(note)}" for note in table.notes)]
+    lines += ["", *(f"- {_md(pretty(note))}" for note in table.notes)]
     return "\n".join(lines) + "\n"
 
 

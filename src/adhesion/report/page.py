@@ -19,6 +19,7 @@ from adhesion.files import write_text
 from adhesion.report.drawing import rendered, styled
 from adhesion.report.export import export_files
 from adhesion.report.gallery import OVERALL, SINGLE, overall_figures, single_figures, slugs
+from adhesion.report.layout import fixed, pretty, pretty_heading
 from adhesion.report.methods import plan_settings
 from adhesion.report.sideviews import Structure, structure_of
 from adhesion.report.studies import as_list
@@ -66,7 +67,7 @@ def write_page(cases: list[Case], studies: Studies, path: Path) -> None:
 def page(cases: list[Case], studies: Studies) -> str:
     """Return the page as text; everything that comes from files is escaped."""
     environment = Environment(loader=FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True)
-    environment.filters |= {"rows": _rows, "heading": _heading, "theta": _theta}
+    environment.filters |= {"rows": _rows, "heading": pretty_heading, "pretty": pretty}
     files = export_files(cases, studies)
     structures = [(case, s) for case in cases if (s := structure_of(case)) is not None]
     with styled():
@@ -102,23 +103,6 @@ def _asset(name: str) -> str:
 
 def _rows(columns: list[Column]) -> list[tuple[str, ...]]:
     return list(zip(*(column.cells for column in columns), strict=True))
-
-
-def _heading(text: str) -> str:
-    """Write a plain heading as people do: th(a) is an angle, d(a) a difference."""
-    for plain, pretty in (("th(", "θ("), ("d(", "Δ("), ("g_", "γ_"), ("g0_", "γ⁰_"), ("+-", "±")):
-        if text.startswith(plain):
-            return pretty + text.removeprefix(plain)
-    return text
-
-
-def _theta(text: str) -> str:
-    """Write the notes as the headings are written."""
-    head, colon, rest = text.partition(":")
-    text = _heading(head) + colon + rest if colon else text
-    for plain, pretty in (("J/m2", "J/m²"), ("sigma", "σ"), (" th(", " θ("), (" th ", " θ ")):
-        text = text.replace(plain, pretty)
-    return text
 
 
 def _subtitle(cases: list[Case]) -> str:
@@ -193,7 +177,7 @@ def _said(case: Case) -> str:
     for side in ("film", "substrate"):
         strain = getattr(row, f"{side}_strain_percent")
         if strain is not None:
-            parts.append(f"strain of the {side} {strain[0]:.1f} and {strain[1]:.1f} %")
+            parts.append(f"strain of the {side} {' and '.join(fixed(s, 1) for s in strain)} %")
     parts.append(f"termination {row.termination}" if row.termination else "")
     parts.append(row.reason)
     return "; ".join(part for part in parts if part) + "."
