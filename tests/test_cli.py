@@ -515,17 +515,20 @@ def test_help_imports_nothing_heavy():
     assert "--level" in result.stdout
 
 
-def test_a_report_needs_no_gpaw(tmp_path):
-    (tmp_path / "study.yaml").write_text(STUDY)
+def test_a_report_of_the_archive_needs_no_gpaw(tmp_path):
     code = (
         "import sys; sys.modules['gpaw'] = None; from adhesion.cli import main;"
         "sys.exit(main(sys.argv[1:]))"
     )
-    arguments = ("report", "study.yaml", "--level", "quick", "--format", "json")
-    result = process(*arguments, code=code, cwd=tmp_path)
-    assert result.returncode == 3
+    study = Path(__file__).resolve().parents[1] / "configs/studies/na_anode.yaml"
+    arguments = ("report", str(study), "--only", "Na/Pb", "--level", "quick", "--format", "json")
+    more = ("--export", "export", "--figures", "figures")
+    result = process(*arguments, *more, code=code, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
     (row,) = json.loads(result.stdout)
-    assert (row["level"], row["status"], row["calculator"]) == ("quick", "missing", "gpaw")
+    assert (row["status"], row["source"], row["calculator"]) == ("done", "archive", "gpaw")
+    assert "as implemented in GPAW" in (tmp_path / "export" / "methods.md").read_text("utf-8")
+    assert (tmp_path / "figures" / "curve-na001-pb001.pdf").stat().st_size > 1000
 
 
 def test_a_bad_study_as_a_process(tmp_path):
