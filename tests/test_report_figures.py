@@ -143,3 +143,13 @@ def test_error_bars_of_angles_end_at_their_bounds(rows):
         axes = figures.angles_figure([row]).axes[0]
     (bar,) = axes.collections[0].get_segments()
     assert bar[:, 1].tolist() == [95.0, 150.0]
+
+
+@pytest.mark.parametrize("draw", ["angles_figure", "cosine_figure"])
+def test_an_interface_has_one_colour_in_all_figures(rows, draw):
+    bare = rows[0].model_copy(update={"contact_angles": [], "theta_measured_deg": None})
+    with styled():
+        works = figures.works_figure([bare, *rows[1:]]).axes[0]
+        other = getattr(figures, draw)([bare, *rows[1:]])
+    points = [c.lines[0].get_color() for c in works.containers]
+    assert [h.get_color() for h in other.legends[-1].legend_handles] == points[1:]

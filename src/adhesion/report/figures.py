@@ -93,12 +93,12 @@ def works_figure(rows: list[AdhesionRow]) -> Figure:
 
 def angles_figure(rows: list[AdhesionRow]) -> Figure | None:
     """Draw predicted against measured angles; None if no row has both."""
+    colours = _colours(rows)
     rows = _with_both_angles(rows)
     if not rows:
         return None
     figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.6 + _legend_height(rows)), layout="constrained")
     axes = figure.subplots()
-    colours = _colours(rows)
     _draw_angles(axes, rows, colours)
     figure.legend(handles=_angle_handles(rows), loc="outside upper center", ncols=2)
     _legend_of_rows(figure, rows, colours)
@@ -107,12 +107,13 @@ def angles_figure(rows: list[AdhesionRow]) -> Figure | None:
 
 def cosine_figure(rows: list[AdhesionRow]) -> Figure | None:
     """Draw cos theta against W: a line of slope 1/sigma for each tension; None without angles."""
+    colours = _colours(rows)
     rows = [row for row in rows if row.contact_angles]
     if not rows:
         return None
     figure = Figure(figsize=(COLUMN_WIDTH_IN, 3.0 + _legend_height(rows)), layout="constrained")
     axes = figure.subplots()
-    colours, tensions = _colours(rows), tensions_of(rows)
+    tensions = tensions_of(rows)
     highest = max(W for row in rows for _, W in [_work(row) or ("", 0.0)])
     fixed = [t for t in tensions if t.sigma_J_m2 is not None]
     right = 1.15 * max([highest, *(2 * t.sigma_J_m2 for t in fixed if t.sigma_J_m2)])
