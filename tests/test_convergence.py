@@ -76,6 +76,15 @@ def climbed(tmp_path_factory):
     return plan, results, ladders[0], run, flows
 
 
+@pytest.mark.parametrize("lacking", [{"points": []}, {"film": None}, {"area_A2": None}])
+def test_a_curve_that_lacks_something_has_no_ladder(climbed, tmp_path, lacking):
+    plan, climbed_results, *_ = climbed
+    curve = climbed_results.get(plan.hashes["curve"]).document
+    results = Results(open_store(tmp_path))
+    results.add(curve.model_copy(update=lacking))
+    assert ladder_of(plan, results) is None
+
+
 class TestClimb:
     def test_emt_has_neither_kpoints_nor_cutoff(self, climbed):
         plan, _, ladder, *_ = climbed

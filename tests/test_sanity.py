@@ -105,6 +105,34 @@ def test_a_refusal_is_the_reason_of_the_row(done, emt):
     assert "film slab: the slab turned over" in row.flags
 
 
+def test_an_area_that_is_not_that_of_the_cell_is_refused(done):
+    curve, relaxed, slabs = done
+    row = row_of(curve.model_copy(update={"area_A2": 2 * curve.area_A2}), relaxed, slabs)
+    assert (row.status, row.W_curve_J_m2) == ("failed", None)
+    assert "that of its cell" in row.reason
+    row = row_of(curve, relaxed.model_copy(update={"area_A2": 1.0}), slabs)
+    assert (row.status, row.W_ad_J_m2) == ("failed", None)
+
+
+def test_forces_above_the_criterion_are_refused(done):
+    curve, relaxed, slabs = done
+    limit = relaxed.recipe.parameters["fmax_eV_A"]
+    left = {"fmax_end_eV_A": 1.01 * limit}
+    row = row_of(curve, relaxed.model_copy(update=left), slabs)
+    assert (row.status, row.W_ad_J_m2) == ("failed", None)
+    assert f"the criterion is {limit:g} eV/Å" in row.reason
+    film = slabs["film"].model_copy(update=left)
+    assert row_of(curve, relaxed, slabs | {"film": film}).W_curve_J_m2 is None
+
+
+def test_energies_beyond_all_numbers_are_the_reason_of_the_row(done):
+    curve, relaxed, slabs = done
+    huge = relaxed.model_copy(update={"interface": Energy(energy_eV=-1e308)})
+    row = row_of(curve, huge, slabs)
+    assert (row.status, row.W_ad_J_m2) == ("failed", None)
+    assert "work of adhesion is inf" in row.reason
+
+
 def row_of(curve, relaxed, slabs):
     study = study_of("Ag", "Au")
     documents = {"film_slab": slabs["film"], "substrate_slab": slabs["substrate"]}
@@ -199,3 +227,10 @@ def test_three_points_are_judged_by_their_shape():
     assert other_states(binding(0.4, 2.5, 0.7, GAPS[1:4])) == []
     (flag,) = other_states(binding(0.4, 2.5, 0.7, GAPS[1:4], {1: 0.2}))
     assert "2.50 Å lies" in flag
+
+
+def test_a_gap_that_stands_twice_is_told():
+    curve = binding(0.4, 2.5, 0.7, GAPS)
+    twice = curve.model_copy(update={"points": [*curve.points, curve.points[-1]]})
+    (flag,) = other_states(twice)
+    assert "a gap is given twice" in flag

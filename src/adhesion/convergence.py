@@ -413,7 +413,9 @@ def W_lowest_J_m2(curve: CurveDocument) -> float:
 
 
 def _curve(results: Results, hash: str) -> CurveDocument | None:
+    """A curve that is done and holds all that W is made of; its row says what it lacks."""
     found = results.finished(hash)
-    if found is None or not isinstance(found.document, CurveDocument):
+    curve = found.document if found is not None else None
+    if not isinstance(curve, CurveDocument):
         return None
-    return found.document
+    return curve if curve.film and curve.substrate and curve.area_A2 and curve.points else None

@@ -184,7 +184,7 @@ def work_of_adhesion(
     Raises
     ------
     InputError
-        If a value is not finite or the area is not above zero.
+        If a value is not finite or the area is not above zero, or W beyond all numbers.
 
     Warns
     -----
@@ -196,7 +196,7 @@ def work_of_adhesion(
         + finite(substrate_energy, "substrate energy", "eV")
         - finite(interface_energy, "interface energy", "eV")
     )
-    work = _per_area(difference, area)
+    work = finite(_per_area(difference, area), "work of adhesion", "J/m2")
     if abs(work) > UNLIKELY_W_J_M2:
         warnings.warn(
             f"work of adhesion {work:.3g} J/m2 is more than any interface has: "

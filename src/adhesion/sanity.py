@@ -12,7 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adhesion.energetics import EV_PER_A2_IN_J_M2, MIN_CURVE_POINTS, fit_binding_curve
+from adhesion.energetics import (
+    EV_PER_A2_IN_J_M2,
+    MIN_CURVE_POINTS,
+    cell_area,
+    fit_binding_curve,
+)
 from adhesion.errors import AdhesionError, CalculationError
 from adhesion.schemas import CurveDocument, CurvePoint, Geometry, InterfaceDocument, SlabDocument
 
@@ -20,6 +25,8 @@ Floats = NDArray[np.float64]
 
 SAME_PLACE_A = 1e-3
 """The curve is rigid: beyond rounding no atom may leave its place in the slab."""
+SAME_AREA = 1e-4
+"""Relative; W is per area."""
 WALKED_A = 1.5
 """A side that moved, or split, by more than half a bond length is another structure."""
 FLAT_A = 0.5
@@ -45,13 +52,14 @@ def require_same_slabs(curve: CurveDocument, slabs: Mapping[str, SlabDocument]) 
     Raises
     ------
     CalculationError
-        If a side has more, fewer or other atoms than its slab, or one that stands elsewhere.
+        If a side has more, fewer or other atoms than its slab, or one that stands elsewhere;
+        if the area is not that of the cell, or the slab was not relaxed to its criterion.
     """
     atoms = _geometry(curve)
     for side, indices in _sides(atoms, curve.film_indices).items():
-        slab = slabs[side].geometry if side in slabs else None
-        if slab is None:
+        if side not in slabs or (slab := slabs[side].geometry) is None:
             continue
+        _require_relaxed(slabs[side])
         symbols = [atoms.symbols[i] for i in indices]
         if symbols != slab.symbols:
             raise CalculationError(
@@ -72,8 +80,10 @@ def require_same_interface(curve: CurveDocument, relaxed: InterfaceDocument) -> 
     Raises
     ------
     CalculationError
-        If atoms are missing or others, or other ones count as the film.
+        If atoms are missing or others, or other ones count as the film; if the area is not
+        that of the cell, or a force is left above the criterion.
     """
+    _require_relaxed(relaxed)
     before, after = _geometry(curve), _geometry(relaxed)
     if before.symbols != after.symbols:
         raise CalculationError(
@@ -180,8 +190,10 @@ def _misfit(
     gaps = [p.gap_A for p in points]
     try:
         fit = fit_binding_curve(gaps, [p.energy.energy_eV for p in points], area_A2, apart_eV)
-    except AdhesionError:  # no minimum inside: the row says that by itself
+    except CalculationError:  # no minimum inside: the row says that by itself
         return ""
+    except AdhesionError as error:  # no curve at all
+        return error.what
     if fit.residual_J_m2 <= max(RESIDUAL_J_M2, RESIDUAL_OF_W * fit.W_J_m2):
         return ""
     worst = int(np.abs(energies_J_m2 + fit.work_at(gaps)).argmax())
@@ -191,7 +203,23 @@ def _misfit(
 def _geometry(document: CurveDocument | InterfaceDocument) -> Geometry:
     if document.geometry is None:
         raise CalculationError(f"{document.label}: the document is done but holds no geometry")
+    area_A2 = cell_area(document.geometry.cell_A)
+    if document.area_A2 is not None and not np.isclose(document.area_A2, area_A2, rtol=SAME_AREA):
+        raise CalculationError(
+            f"{document.label}: its area is {document.area_A2:.3f} Å2, that of its cell "
+            f"{area_A2:.3f} Å2"
+        )
     return document.geometry
+
+
+def _require_relaxed(document: SlabDocument | InterfaceDocument) -> None:
+    """Refuse forces above the criterion in a document that says it is done."""
+    limit, force = document.recipe.parameters.get("fmax_eV_A"), document.fmax_end_eV_A
+    if limit is not None and force is not None and force > limit:
+        raise CalculationError(
+            f"{document.label}: the document is done but a force of {force:.3g} eV/Å is left; "
+            f"the criterion is {limit:g} eV/Å"
+        )
 
 
 def _sides(atoms: Geometry, film: list[int]) -> dict[str, list[int]]:
