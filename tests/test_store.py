@@ -284,10 +284,22 @@ def test_a_jobstore_of_a_jobflow_settings_file_takes_the_folders_place(tmp_path)
         ("JOB_STORE:\n  docs_store:\n    type: MemoryStore\n", "forgets all results"),
         ("JOB_STORE:\n  docs_store:\n    type: MongoStre\n", "unknown store type 'MongoStre'"),
         ("JOB_STORE: 3\n", "names no store"),
+        ("JOB_STORE:\n  docs_store: {type: JSONStore, paths: s.json}\n", "only read"),
     ],
 )
-def test_a_settings_file_without_a_lasting_store_is_refused(tmp_path, text, said):
+def test_a_settings_file_without_a_lasting_store_is_refused(tmp_path, monkeypatch, text, said):
     file = tmp_path / "jobflow.yaml"
     file.write_text(text)
+    (tmp_path / "s.json").write_text("[]")
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=said):
         configured_store(file)
+
+
+def test_a_store_that_is_only_read_will_do_for_a_report(tmp_path):
+    file = tmp_path / "jobflow.yaml"
+    (tmp_path / "s.json").write_text("[]")
+    file.write_text(
+        f"JOB_STORE:\n  docs_store: {{type: JSONStore, paths: {tmp_path / 's.json'}}}\n"
+    )
+    assert Results(configured_store(file, to_write=False)).finished("0" * 32) is None

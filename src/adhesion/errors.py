@@ -84,6 +84,11 @@ class DamagedFileError(AdhesionError):
     """A file of the store, the archive or a checkpoint cannot be trusted."""
 
 
+def printable(text: str) -> str:
+    """Return a text whose control characters a terminal shows, and does not obey."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Say which known word comes nearest, or list all of them."""
     known = sorted(known)

@@ -25,6 +25,12 @@ from adhesion.study import MaterialKind, MaterialSpec, data_path, require_file
 
 SYMPREC_A = 0.01
 MAX_ATOMS = 2000
+MAX_IMAGES = 20_000
+"""Sites times operations of symmetry: sites on special positions have fewer images."""
+MOST_OPERATIONS = 192
+"""Of symmetry, in the conventional cell of any space group (Fm-3m)."""
+FARTHEST = 100.0
+"""A fractional coordinate beyond it is none: its digits were lost, or it is in Å."""
 MAX_CIF_BYTES = 5_000_000
 MIN_CELL_A, MAX_CELL_A = 1.0, 500.0
 CLOSEST_A = 0.5
@@ -202,7 +208,7 @@ def _from_spec(name: str, spec: MaterialSpec) -> Material:
         kind=spec.kind,
         source=f"CIF {spec.cif.name}",
         oxidation_states=_states(structure, spec.kind, given, where=f"materials.{name}"),
-        keep_bonds=_bonds(structure, spec.kind, spec.keep_bonds),
+        keep_bonds=_bonds(structure, spec.kind, spec.keep_bonds, where=f"materials.{name}"),
         bulk_modulus_GPa=spec.bulk_modulus_GPa,
     )
 
@@ -225,7 +231,7 @@ def _from_index(name: str, entry: dict[str, Any]) -> Material:
         source=entry["source"],
         trust=entry["trust"],
         oxidation_states=_states(structure, kind, entry.get("oxidation_states"), where=str(path)),
-        keep_bonds=_bonds(structure, kind, kept),
+        keep_bonds=_bonds(structure, kind, kept, where=str(path)),
         bulk_modulus_GPa=float(entry["bulk_modulus_GPa"]["value"]),
         lattice_by_functional={
             key.removeprefix("lattice_"): value
@@ -256,6 +262,9 @@ def read_cif(path: Path) -> tuple[Structure, dict[str, float] | None]:
         ) from None
     if not text.strip():
         raise InputError("the file is empty", where=where, hint="export the crystal again as CIF")
+    if "\0" in text:
+        raise InputError("is no text, or was damaged: it holds zero bytes", where=where)
+    _check_cell_lines(text, where)
     structure = _parse(text, where)
     _check(structure, where)
     states = _written_states(structure)
@@ -269,7 +278,9 @@ def _parse(text: str, where: str) -> Structure:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             parser = CifParser.from_str(text)
-            _check_size(parser, where)  # pymatgen takes hours over a supercell
+            for block in parser._cif.data.values():
+                _check_sites(block.data, where)
+                _check_size(parser, block, where)  # pymatgen takes hours over a supercell
             found = parser.parse_structures(primitive=False)
     except InputError:
         raise
@@ -280,9 +291,6 @@ def _parse(text: str, where: str) -> Structure:
             where=where,
             hint="check its cell, symmetry and atom_site loop, or export it again",
         ) from None
-    if re.search(r"^_cell_length_[abc]\s+-", text, re.M):
-        # pymatgen would take the length for positive and other angles than those given.
-        raise InputError("a _cell_length is negative", where=where)
     if len(found) != 1:
         raise InputError(
             f"holds {len(found)} crystals",
@@ -294,12 +302,55 @@ def _parse(text: str, where: str) -> Structure:
     return structure
 
 
-def _check_size(parser: CifParser, where: str) -> None:
+def _check_cell_lines(text: str, where: str) -> None:
+    """Refuse lengths and angles that pymatgen would take for others than those that stand there.
+
+    It takes -4 Å for 4, 270° for 90°, and the last of two lengths.
+    """
+    for block in re.split(r"^data_", text, flags=re.M | re.I):
+        cell = re.findall(r"^\s*(_cell_(?:length|angle)_\w+)\s+([-+.\d]+)", block, re.M | re.I)
+        names = [name.lower() for name, _ in cell]
+        for name, value in cell:
+            if names.count(name.lower()) > 1:
+                raise InputError(f"{name} stands there twice", where=where, hint="keep one of them")
+            if value.startswith("-"):
+                raise InputError(f"{name} is negative", where=where)
+            if "angle" in name.lower() and _number(value) >= 180:
+                raise InputError(f"{name} is {value}; an angle is below 180", where=where)
+
+
+def _check_sites(block: Any, where: str) -> None:
+    """Refuse positions and occupancies that no site has."""
+    limits = {f"_atom_site_fract_{x}": (-FARTHEST, FARTHEST) for x in "xyz"}
+    for name, (low, high) in (limits | {"_atom_site_occupancy": (0.0, np.inf)}).items():
+        values = block.get(name, [])
+        for value in values if isinstance(values, list) else [values]:
+            if not low <= _number(value) <= high:
+                raise InputError(f"{name} is {value}", where=where)
+
+
+def _number(value: str) -> float:
+    """Read a number of a CIF, as 0.25(3); 0 where pymatgen has to judge it."""
+    try:
+        return float(value.split("(")[0])
+    except ValueError:
+        return 0.0
+
+
+def _check_size(parser: CifParser, block: Any, where: str) -> None:
     """Refuse more sites than a crystal has, before symmetry is applied to them."""
-    sites = [block.data.get("_atom_site_fract_x", []) for block in parser._cif.data.values()]
-    number = max((len(s) for s in sites if isinstance(s, list)), default=0)
+    sites = block.data.get("_atom_site_fract_x", [])
+    number = len(sites) if isinstance(sites, list) else 0
     if number > MAX_ATOMS:
         raise _too_many(number, where)
+    images = len(parser.get_symops(block)) if number else 0
+    if images > MOST_OPERATIONS or number * images > MAX_IMAGES:
+        raise InputError(
+            f"has {number} sites with {images} images each; a crystal has at most {MAX_ATOMS} "
+            "atoms here",
+            where=where,
+            hint="give the unit cell of the crystal, not a supercell",
+        )
 
 
 def _too_many(number: int, where: str) -> InputError:
@@ -410,6 +461,11 @@ def _states(
                 where=where,
                 hint="give all elements of the crystal, or leave it out",
             )
+        strange = sorted(set(given) - elements)
+        if strange:
+            raise InputError(
+                f"oxidation_states names {strange[0]}, which is not in the crystal", where=where
+            )
         states = {symbol: float(given[symbol]) for symbol in sorted(elements)}
         charge = _charge(structure, states)
         if abs(charge) > 1e-3:
@@ -426,10 +482,13 @@ def _states(
 
 
 def _bonds(
-    structure: Structure, kind: MaterialKind, given: list[tuple[str, str]] | None
+    structure: Structure, kind: MaterialKind, given: list[tuple[str, str]] | None, where: str
 ) -> list[tuple[str, str]]:
     """Bonds to keep: as given; all of a layered crystal; C-O, Si-O, P-O and groups of others."""
     if given is not None:
+        strange = sorted({e for pair in given for e in pair} - set(atomic_numbers))
+        if strange:
+            raise InputError(f"keep_bonds names {strange[0]!r}, which is no element", where=where)
         return [(a, b) for a, b in given]
     if kind == "metal":
         return []

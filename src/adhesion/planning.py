@@ -8,6 +8,7 @@ for the functional), so that it never depends on a relaxed number.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from adhesion.materials import (
     MAX_ATOMS,
     MAX_CIF_BYTES,
     Material,
+    known_materials,
     load_material,
 )
 from adhesion.schemas import Geometry, Recipe
@@ -156,7 +158,7 @@ def plan_interface(spec: InterfaceSpec, level: Level, study: Study) -> Plan:
         If a material, termination or setting cannot be used.
     """
     if spec.structure is not None:
-        return _plan_ready_made(spec, level)
+        return _plan_ready_made(spec, level, study)
     materials = [load_material(s.material, study.materials) for s in (spec.film, spec.substrate)]
     elements = materials[0].elements | materials[1].elements
     level = level.for_elements(elements)
@@ -451,6 +453,8 @@ def _ready_made_atoms(path: Path) -> Atoms:
         require_file(path, MAX_CIF_BYTES)
         if path.suffix in (".gz", ".bz2", ".xz"):
             raise InputError("is compressed", where=where, hint="unpack it first")
+        if path.suffix.lower() in (".xyz", ".extxyz"):
+            _check_xyz(path)
         # Absolute: ASE takes a name that starts with postgres for a data base.
         atoms = ase_read(str(path.absolute()), index=-1, do_not_split_by_at_sign=True)
     except InputError:
@@ -468,6 +472,19 @@ def _ready_made_atoms(path: Path) -> Atoms:
     return atoms
 
 
+def _check_xyz(path: Path) -> None:
+    """Refuse a number of atoms or columns that the file cannot hold: ASE would look for them."""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    head = lines[0].split() if lines else []
+    if head and head[0].isdigit() and (len(head[0]) > 9 or int(head[0]) > len(lines) - 2):
+        raise InputError(
+            f"says that it holds {head[0][:12]} atoms, and has {len(lines)} lines", where=str(path)
+        )
+    columns = re.findall(r":[SRIL]:(\d+)", lines[1]) if len(lines) > 1 else []
+    if any(len(n) > 3 for n in columns):
+        raise InputError("says that it has a thousand columns or more", where=str(path))
+
+
 def _refuse_overlaps(atoms: Atoms, where: str) -> None:
     """Refuse two atoms in one place."""
     radii = covalent_radii[atoms.numbers]
@@ -482,7 +499,26 @@ def _refuse_overlaps(atoms: Atoms, where: str) -> None:
         )
 
 
-def _plan_ready_made(spec: InterfaceSpec, level: Level) -> Plan:
+def _refuse_other_elements(
+    spec: InterfaceSpec, film: Atoms, substrate: Atoms, study: Study
+) -> None:
+    """Refuse sides that are not of the crystals whose names they bear; other names are free."""
+    for side, atoms in ((spec.film, film), (spec.substrate, substrate)):
+        if side.material not in {*study.materials, *known_materials()}:
+            continue
+        strange = sorted(
+            set(atoms.get_chemical_symbols())
+            - load_material(side.material, study.materials).elements
+        )
+        if strange:
+            raise InputError(
+                f"holds {strange[0]} in the side that is called {side.material}",
+                where=str(spec.structure),
+                hint="see film_atoms in the study, or give the side a name of its own",
+            )
+
+
+def _plan_ready_made(spec: InterfaceSpec, level: Level, study: Study) -> Plan:
     """Plan an interface whose structure was made elsewhere."""
     where = str(spec.structure)
     atoms = _ready_made_atoms(Path(where))
@@ -490,6 +526,7 @@ def _plan_ready_made(spec: InterfaceSpec, level: Level) -> Plan:
         low, high, gap = from_file(atoms, spec.film_atoms or [])
     except InputError as error:
         raise InputError(error.what, where=where, hint="see film_atoms in the study") from None
+    _refuse_other_elements(spec, high, low, study)
     elements = set(atoms.get_chemical_symbols())
     level = level.for_elements(elements)
     kpoints = kpoint_mesh(level.kpoint_length_A, atoms.cell[:])

@@ -16,6 +16,7 @@ import re
 import socket
 import tempfile
 import threading
+import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -276,8 +277,15 @@ def open_store(folder: Path) -> JobStore:
     return store
 
 
-def configured_store(path: Path) -> JobStore:
+def configured_store(path: Path, *, to_write: bool = True) -> JobStore:
     """Return the JobStore that a jobflow settings file names, connected.
+
+    Parameters
+    ----------
+    path : Path
+        Settings file of jobflow.
+    to_write : bool
+        Whether results will be put there.
 
     Raises
     ------
@@ -302,9 +310,11 @@ def configured_store(path: Path) -> JobStore:
             hint="name another store, or leave out --jobstore",
         )
     try:
-        store = JobStore.from_dict_spec(spec)
-        store.connect()
-        store.count()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is deprecated there
+            store = JobStore.from_dict_spec(spec)
+            store.connect()
+            store.count()
     except KeyError as error:
         raise InputError(
             f"unknown store type {error.args[0]!r}", where=f"{path}, JOB_STORE.docs_store.type"
@@ -313,6 +323,12 @@ def configured_store(path: Path) -> JobStore:
         raise SetupError(
             f"the store cannot be used ({type(error).__name__}: {error})", where=str(path)
         ) from None
+    if to_write and getattr(store.docs_store, "read_only", False):
+        raise InputError(
+            f"a {docs['type']} that is only read forgets all results at the end",
+            where=f"{path}, JOB_STORE.docs_store.read_only",
+            hint="read_only: false",
+        )
     return store
 
 

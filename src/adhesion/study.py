@@ -9,7 +9,7 @@ from copy import deepcopy
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -19,6 +19,7 @@ from pydantic import (
     Field,
     PrivateAttr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -58,12 +59,39 @@ Name = Annotated[str, AfterValidator(_checked_name)]
 Miller = Annotated[tuple[int, int, int], AfterValidator(_checked_miller)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Source = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):
     """A part of a study file; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_yes_or_no(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false where they mean nothing: as numbers they would be 1 and 0."""
+        field = cls.model_fields[info.field_name or ""]
+        if not _takes_bool(field.annotation) and _holds_bool(value):
+            raise ValueError(
+                "true or false cannot stand here (in YAML yes, no, on and off are the same): "
+                "give a number, or text in quotes"
+            )
+        return value
+
+
+def _takes_bool(annotation: Any) -> bool:
+    """Whether a field may hold true or false; a section inside looks after itself."""
+    if annotation in (bool, Any):
+        return True
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return True
+    return any(_takes_bool(inner) for inner in get_args(annotation))
+
+
+def _holds_bool(value: Any) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return isinstance(value, bool) or any(_holds_bool(v) for v in inner)
 
 
 class MaterialSpec(Section):
@@ -101,7 +129,7 @@ class ReferenceSpec(Section):
     """A published work of adhesion to print beside the computed one."""
 
     W_ad_J_m2: Finite
-    source: str
+    source: Source
 
 
 class MeasurementSpec(Section):
@@ -110,7 +138,7 @@ class MeasurementSpec(Section):
     surface: str
     theta_deg: Annotated[float, Field(ge=0, le=180)]
     temperature_C: Finite | None = None
-    source: str
+    source: Source
     note: str = ""
 
 
@@ -140,6 +168,9 @@ class InterfaceSpec(Section):
     def _ready_made(self) -> InterfaceSpec:
         if (self.structure is None) != (self.film_atoms is None):
             raise ValueError("structure and film_atoms go together: give both or neither")
+        chosen = [s for s in (self.film, self.substrate) if s.termination is not None]
+        if self.structure is not None and (chosen or "candidate" in self.model_fields_set):
+            raise ValueError("a ready-made structure has no candidate or termination to choose")
         return self
 
     @property
@@ -178,7 +209,7 @@ class ProxySpec(Section):
     """Other elements in place of the real ones: proves the plumbing, never a number."""
 
     species: dict[str, str] = Field(description="Real element to the element computed.")
-    scale: Positive = Field(description="Factor on all lengths.")
+    scale: Annotated[float, Field(gt=0.1, lt=10)] = Field(description="Factor on all lengths.")
 
 
 class CalculatorSpec(Section):
@@ -248,7 +279,7 @@ class Level(Section):
     strain: StrainSpec
     max_area_A2: Annotated[float, Field(gt=0, le=5000)]
     layers: LayersSpec
-    vacuum_A: Annotated[float, Field(gt=0, le=200)] = Field(
+    vacuum_A: Annotated[float, Field(ge=3, le=200)] = Field(
         description="Vacuum above the interface at the largest gap, Å."
     )
     kpoint_length_A: Annotated[float, Field(gt=0, le=500)] = Field(
@@ -445,10 +476,14 @@ def load_yaml(path: Path) -> tuple[dict[str, Any], Lines]:
         if node is not None:
             _collect_lines(node, str(path), lines)
         data = loader.construct_document(node) if node is not None else None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # PyYAML raises what it likes over a tag that does not fit
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        told = isinstance(error, yaml.YAMLError | ValueError | RecursionError) and str(error)
+        problem = getattr(error, "problem", None) or told or "a value does not fit its !!tag"
+        problem = problem.splitlines()[0]
         raise InputError(f"is no YAML: {problem}", where=f"{path}{line}") from None
     hint = "write one with: adhesion init"
     if data is None:
@@ -530,7 +565,8 @@ def _place(where: str, lines: Lines, keys: tuple[str, ...]) -> str:
     """File, line and key; the line of the innermost key above it where it stands in no line."""
     enough = min(2, len(keys))
     line = next((lines[keys[:n]] for n in range(len(keys), enough - 1, -1) if keys[:n] in lines), 0)
-    return ", ".join([where, *([f"line {line}"] if line else []), *([".".join(keys)] * bool(keys))])
+    key = ".".join(k if k.isprintable() else ascii(k)[1:-1] for k in keys)
+    return ", ".join([where, *([f"line {line}"] if line else []), *([key] * bool(keys))])
 
 
 _WANTED = {
@@ -639,12 +675,27 @@ Word = Annotated[str, AfterValidator(_checked_word)]
 OneLine = Annotated[str, Field(pattern=r"^[^\n\r\x00]*$")]
 
 
+SBATCH_WORDS = {
+    "ntasks": "cores",
+    "cpus-per-task": "threads_per_core",
+    "nodes": "num_nodes",
+    "mem": "memory_max",
+    "time": "run_time_max",
+    "partition": "partition",
+    "account": "account",
+    "qos": "qos",
+}
+"""Options of sbatch to the word of `Resources` that they are written from."""
+
+
 class Resources(Section):
     """What a queue job asks for, in the words of executorlib's ``resource_dict``."""
 
     cores: Count | None = Field(default=None, description="MPI ranks of GPAW; all else takes one.")
     threads_per_core: Count | None = Field(default=None, description="OpenMP threads of each.")
-    memory_max: Positive | None = Field(default=None, description="Memory of the job, GB.")
+    memory_max: Annotated[float, Field(ge=0.01, le=1e6)] | None = Field(
+        default=None, description="Memory of the job, GB."
+    )
     run_time_max: Annotated[int, Field(ge=1, le=10**9)] | None = Field(
         default=None, description="Longest walltime, s; an estimate may ask for less."
     )
@@ -692,7 +743,7 @@ class Machine(Section):
     launcher: list[OneLine] = Field(
         default=[], description="How GPAW starts on several cores, as [mpiexec, -n, '{cores}']."
     )
-    walltime_factor: Positive = Field(
+    walltime_factor: Annotated[float, Field(gt=0, le=1000)] = Field(
         default=4.0, description="Walltime asked for, in units of the estimate."
     )
     max_jobs: Count = Field(default=200, description="Jobs in the queue at one time.")
@@ -709,6 +760,18 @@ class Machine(Section):
         for key in value:
             if key in taken or key.startswith("-"):
                 raise ValueError(f"{key!r} cannot be set here")
+            if key in SBATCH_WORDS:  # its value would win, also over retry --walltime
+                raise ValueError(f"{key!r} is {SBATCH_WORDS[key]} of resource_dict: set it there")
+        return value
+
+    @field_validator("launcher")
+    @classmethod
+    def _one_place_to_fill(cls, value: list[str]) -> list[str]:
+        for word in value:
+            if not word or re.search(r"[{}]", word.replace("{cores}", "")):
+                raise ValueError(
+                    f"{word!r}: each word holds text, and {{cores}} where it is wanted"
+                )
         return value
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, field
+import gzip
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -273,8 +274,53 @@ def beyond() -> list[Case]:
         (("interfaces", 0, "film", "miller"), "001"),
         (("interfaces", 0, "measured", 0, "theta_deg"), 180.1),
         (("surface_tensions", 0), {"name": "liquid Na", "temperature_K": 1}),
+        (("surface_tensions", 0), {"name": "liquid Na", "temperature_K": 1e9}),
         (("surface_tensions", 0), {"name": "liquid Pb"}),
         (("surface_tensions", 0), {}),
+        # What YAML makes of yes and no, and numbers in other dress.
+        (("interfaces", 0, "measured", 0, "theta_deg"), True),
+        (("interfaces", 0, "measured", 0, "theta_deg"), "0x5A"),
+        (("interfaces", 0, "reference", "W_ad_J_m2"), True),
+        (("interfaces", 0, "reference", "W_ad_J_m2"), "0,25"),
+        (("interfaces", 0, "reference", "source"), ""),
+        (("interfaces", 0, "measured", 0, "source"), ""),
+        (("interfaces", 0, "candidate"), True),
+        (("interfaces", 0, "candidate"), 0),
+        (("interfaces", 0, "candidate"), 10**9),
+        (("interfaces", 0, "film", "miller"), [False, False, True]),
+        (("interfaces", 0, "film", "miller"), {"h": 0}),
+        (("interfaces", 0, "film", "termination"), ".*"),
+        (("interfaces", 0, "film"), False),
+        (("interfaces", 0, "film"), ["Ag"]),
+        (("interfaces",), {"film": "Ag", "substrate": "Au"}),
+        (("interfaces",), [{"film": "Ag", "substrate": "Au"}, {"film": "Ag", "substrate": "Au"}]),
+        ((*smoke, "layers", "film"), True),
+        ((*smoke, "n_gaps"), True),
+        ((*smoke, "strain", "share"), True),
+        ((*smoke, "strain", "max_substrate"), -1e-4),
+        ((*smoke, "vacuum_A"), 1e-300),
+        ((*smoke, "relax_slabs"), ["metals"]),
+        ((*smoke, "lattice", "metal"), True),
+        ((*smoke, "calculator"), None),
+        ((*smoke, "calculator", "proxy", "scale"), 1e9),
+        ((*smoke, "calculator", "proxy", "scale"), 1e-9),
+        ((*smoke, "calculator", "settings"), {"asap_cutoff": "yes"}),
+        ((*smoke, "calculator", "name"), "__import__('os').system"),
+        ((*smoke, "calculator", "name"), "builtins.eval"),
+        ((*smoke, "with_oxygen"), {"with_oxygen": {}}),
+        ((*smoke, "with_oxygen"), {"n_gaps": 0}),
+        ((*smoke, "with_oxygen"), ["n_gaps"]),
+        (("levels", "mine"), {}),
+        (("levels", "smoke"), None),
+        (("levels",), []),
+        (("materials", "X", "cif"), b"x.cif"),
+        (("materials", "X", "oxidation_states"), {"Au": 0, "Xx": 2}),
+        (("materials", "X", "oxidation_states"), {"Au": True}),
+        (("materials", "X", "keep_bonds"), [["Qq", "Zz"]]),
+        (("materials",), {1: {"cif": "x.cif"}}),
+        (("materials",), {None: {"cif": "x.cif"}}),
+        (("surface_tensions", 0), {"name": "own", "temperature_K": 300}),
+        (("surface_tensions", 0), {"sigma_J_m2": 1e300, "source": "x"}),
     ]
     return [
         study_case(f"{dotted(path)} = {value}", changed(path, value), str(path[0]))
@@ -327,6 +373,22 @@ def texts() -> list[Case]:
         "percent": "%YAML 9.9\n---\nname: a\n",
         "colon": ":\n",
         "key list": "? [a, b]\n: 1\n",
+        "wrong bool": "name: !!bool maybe\n",
+        "wrong date": "name: !!timestamp nope\n",
+        "wrong int": "name: !!int [1]\n",
+        "pairs": "!!pairs [a: 1]\n",
+        "ordered": "name: !!omap [a: 1]\ninterfaces: []\n",
+        "merge itself": "&a\n<<: *a\nname: x\n",
+        "merge list": "<<: [1, 2]\nname: x\n",
+        "mapping as key": "{{a: 1}: 2}\n",
+        "number twice": "1: a\n'1': b\n",
+        "line break in a key": f'{good}"ab\\ncd": 1\n',
+        "escape in a key": f'{good}"ab\\e[31mcd": 1\n',
+        "lone surrogate": 'name: "\\ud800"\ninterfaces: [{film: Ag, substrate: Au}]\n',
+        "utf-32": good.encode("utf-32"),
+        "long value": f"name: {'k' * 50_000}\n",
+        "many interfaces": "name: a\ninterfaces:\n"
+        + "".join(f"  - {{film: Ag, substrate: M{i}}}\n" for i in range(3000)),
         "cut": good[: len(good) // 2],
     }
     return [study_case(f"text {name}", body) for name, body in bodies.items()]
@@ -382,6 +444,39 @@ def crystals() -> list[Case]:
         "semicolon": head + ";\nnever closed\n",
         "yaml": dump(WORKS),
         "poscar": "Au\n1\n4 0 0\n0 4 0\n0 0 4\nAu\n1\nDirect\n0 0 0\n",
+        "length twice": CIF.replace("_a 4.08", "_a 4.08\n_cell_length_a 99"),
+        "length with a comma": CIF.replace("_a 4.08", "_a 4,08"),
+        "length in hex": CIF.replace("_a 4.08", "_a 0x4"),
+        "angle -90": CIF.replace("_gamma 90", "_gamma -90"),
+        "angle 270": CIF.replace("_gamma 90", "_gamma 270"),
+        "angle 360": CIF.replace("_gamma 90", "_gamma 360"),
+        "angles above 360": CIF.replace("a 90", "a 130"),
+        "position 1e308": head + "Au1 Au 1e308 0 0 1\n",
+        "position 1e16": head + "Au1 Au 1e16 .3 0 1\n",
+        "occupancy below 0 beside one": head + atoms + "Ag1 Ag 0 0 0 -.5\n",
+        "zero bytes": CIF[:200] + "\0" * 50 + CIF[200:],
+        "many images": CIF.replace("P 1", "F m -3 m").replace("4.08", "40")
+        + "".join(
+            f"Au{i} Au .{i:04d} .{i * 7 % 9973:04d} .{i * 31 % 9973:04d} 1\n"
+            for i in range(5, 1900)
+        ),
+        "many operations": head.replace(
+            "_symmetry_space_group_name_H-M 'P 1'",
+            "loop_\n"
+            "_symmetry_equiv_pos_as_xyz\n" + "".join(f"'x+{i}/1000,y,z'\n" for i in range(999)),
+        )
+        + atoms,
+        "operation by zero": head.replace(
+            "_symmetry_space_group_name_H-M 'P 1'",
+            "loop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\n'x+1/0,y,z'",
+        )
+        + atoms,
+        "Cartesian": CIF.replace("fract", "Cartn"),
+        "two coordinates": CIF.replace("_atom_site_fract_z\n", ""),
+        "macromolecule": "data_1ABC\n_entry.id 1ABC\nloop_\n_atom_site.id\n1\n",
+        "packed": gzip.compress(CIF.encode()),
+        "utf-16": CIF.encode("utf-16"),
+        "needle": CIF.replace("_a 4.08", "_a 1.01").replace("_b 4.08", "_b 1.01"),
     }
     good = dump(WORKS)
     return [
@@ -426,7 +521,13 @@ def ready_made() -> list[Case]:
         files = {"study.yaml": dump(study), "i.xyz": body, "i.xyz.gz": b"\x1f\x8b"}
         return Case(f"structure {name}", ("study.yaml", "interfaces", *parts), files)
 
+    def under(name: str, body: bytes) -> Case:
+        made = case(f"as {name}", structure=name)
+        return replace(made, files={**made.files, name: body})
+
     moved = {"nan": "nan", "inf": "inf", "word": "far"}
+    entities = "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE l [<!ENTITY a0 "x">{entities}]><modeling>&a11;'
     return [
         case("gone", structure="gone.xyz"),
         case("folder", structure="."),
@@ -455,6 +556,32 @@ def ready_made() -> list[Case]:
         case("fraction", film_atoms=[1.5]),
         case("no film_atoms", film_atoms=None),
         case("no structure", structure=None),
+        case("of 10^9 atoms", XYZ.replace("4\n", "1000000000\n", 1)),
+        case("of 10^30 atoms", XYZ.replace("4\n", f"1{'0' * 30}\n", 1)),
+        case("of -1 atoms", XYZ.replace("4\n", "-1\n", 1)),
+        case("of 10^8 columns", XYZ.replace("R:3", "R:100000000")),
+        case("8 numbers", XYZ.replace("0 0 20", "0 20")),
+        case("inf cell", XYZ.replace("0 0 20", "0 0 inf")),
+        case("tiny cell", XYZ.replace('"3 0 0 0 3', '".1 0 0 0 .1')),
+        case("images overlap", XYZ.replace("0 0 20", "0 0 7")),
+        case("film called Cu", film="Cu"),
+        case("substrate called NZSP", substrate="NZSP"),
+        case("with a candidate", candidate=2),
+        case("with a termination", film={"material": "Ag", "termination": "Ag"}),
+        case("yes", film_atoms=[True, 2]),
+        case("15000 film atoms", film_atoms=list(range(15_000))),
+        case("of no element", XYZ.replace("Ag", "X")),
+        *(
+            under(name, body)
+            for name, body in {
+                "i.pkl": b"cos\nsystem\n(S'touch owned'\ntR.",
+                "i.py": b"import os\nos.system('touch owned')\n",
+                "i.db": b"SQLite format 3\0",
+                "i.traj": b"- of UlmASE-Trajectory",
+                "i.json": b'{"1": {"numbers": 3}}',
+                "vasprun.xml": bomb.encode(),
+            }.items()
+        ),
     ]
 
 
@@ -477,6 +604,48 @@ def machines() -> list[Case]:
         "binary": bytes(range(256)),
         "twice": "workers: 1\nworkers: 2\n",
         "bomb": "a: &a [x]\n" + "b: [" + "*a, " * 30000 + "]",
+        "engine list": "engine: [slurm]\n",
+        "engine pbs": "engine: pbs\n",
+        "cores yes": "resource_dict: {cores: yes}\n",
+        "memory text": "resource_dict: {memory_max: 16G}\n",
+        "memory 1e300": "resource_dict: {memory_max: 1.0e300}\n",
+        "memory 1e-300": "resource_dict: {memory_max: 1.0e-300}\n",
+        "walltime text": "resource_dict: {run_time_max: 24h}\n",
+        "walltime -1": "resource_dict: {run_time_max: -1}\n",
+        "partition shell": "resource_dict: {partition: a;touch owned}\n",
+        "partition option": "resource_dict: {partition: --uid=0}\n",
+        "partition lines": 'resource_dict: {partition: "a\\n#SBATCH --uid=0"}\n',
+        "sbatch list": "sbatch: [exclusive]\n",
+        "sbatch wrap": "sbatch: {wrap: x}\n",
+        **{
+            f"sbatch {word}": f"sbatch: {{{word}: 5}}\n"
+            for word in (
+                "time",
+                "mem",
+                "ntasks",
+                "nodes",
+                "partition",
+                "account",
+                "qos",
+                "cpus-per-task",
+            )
+        },
+        "sbatch nothing": "sbatch: {comment: null}\n",
+        "sbatch half": "sbatch: {nice: 1.5}\n",
+        "setup text": "setup: module load x\n",
+        "setup mapping": "setup: [{module: x}]\n",
+        "launcher text": "launcher: mpiexec -n {cores}\n",
+        "launcher typo": "launcher: [mpiexec, -n, '{core}']\n",
+        "launcher format": "launcher: [mpiexec, -n, '{cores.__class__}']\n",
+        "launcher blank": "launcher: ['']\n",
+        "roles typo": "roles: {slabs: {cores: 1}}\n",
+        "roles list": "roles: [slab]\n",
+        "no jobs": "max_jobs: 0\n",
+        "patience inf": "queue_patience_s: .inf\n",
+        "factor 1e300": "walltime_factor: 1.0e300\n",
+        "project path": "remote: {project: ../x}\n",
+        "remote list": "remote: {resources: [1]}\n",
+        "wrong bool": "engine: !!bool x\n",
     }
     arguments = (*RUN, "--machine", "machine.yaml")
     return [
@@ -503,6 +672,13 @@ def settings() -> list[Case]:
         "host": store + "MongoStore\n",
         "python": "JOB_STORE: !!python/object/apply:os.getcwd []\n",
         "binary": bytes(range(256)),
+        "list": "JOB_STORE: [1]\n",
+        "types": "JOB_STORE: {docs_store: {type: [a]}}\n",
+        "class": "JOB_STORE: {docs_store: {'@module': os, '@class': system, type: x}}\n",
+        "only read": store + "JSONStore\n    paths: {a.json: 1}\n",
+        "files": store + "FileStore\n    path: .\n",
+        "uri": store + "MongoURIStore\n    uri: 'mongodb://'\n    collection_name: x\n",
+        "more": store + "JSONStore\n    paths: s.json\n    read_only: false\n    nonsense: 1\n",
         "additional": store + "JSONStore\n    paths: s.json\n    read_only: false\n"
         "  additional_stores: {x: {type: Nope}}\n",
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer.core import TyperGroup
 
-from adhesion.errors import EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE, InputError
+from adhesion.errors import EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE, InputError, printable
 
 if TYPE_CHECKING:
     from adhesion.planning import Plan
@@ -77,7 +77,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def say(text: str) -> None:
     """Talk goes to stderr; data goes to stdout."""
-    typer.echo(text, err=True)
+    typer.echo(printable(text), err=True)
 
 
 def read_study(path: Path) -> Study:
@@ -94,13 +94,13 @@ def data(*parts: str) -> Path:
     return data_path(*parts)
 
 
-def open_results(store: Path, jobstore: Path | None = None) -> Results:
+def open_results(store: Path, jobstore: Path | None = None, *, to_write: bool = True) -> Results:
     """Open store and archive; a JobStore of the user's own in place of the folder's."""
     from adhesion.store import Results, configured_store, open_store
 
     if store.exists() and not store.is_dir():
         raise InputError("is a file, not a folder of results", where=f"--store {store}")
-    opened = configured_store(jobstore) if jobstore else open_store(store)
+    opened = configured_store(jobstore, to_write=to_write) if jobstore else open_store(store)
     return Results(opened, data("results"))
 
 

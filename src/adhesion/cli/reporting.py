@@ -62,7 +62,7 @@ def report(
         _must_know(name, TABLES, "table")
     loaded = [read_study(path) for path in studies]
     say(f"results in {jobstore or store.absolute()}")
-    results = open_results(store, jobstore)
+    results = open_results(store, jobstore, to_write=False)
     cases = _report_cases(loaded, level, only, store, results)
     rows = [case.row for case in cases]
     advised = _with_advice(rows, loaded, store)

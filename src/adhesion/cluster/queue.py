@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from adhesion.errors import SetupError
+from adhesion.errors import SetupError, printable
 
 ANSWER_SECONDS = 30.0
 """How long a command of Slurm may take."""
@@ -174,7 +174,7 @@ def ask(*words: str) -> str:
 def last_line(text: str) -> str:
     """Return the last line that says something."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else ""
+    return printable(lines[-1]) if lines else ""
 
 
 def log_tail(folder: Path) -> str:
