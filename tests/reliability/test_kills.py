@@ -13,7 +13,9 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -21,7 +23,11 @@ from tally import SCALE, count, scaled
 
 from adhesion import cli
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 KILLS = scaled(5, 40, 200)
+LONGEST_S = 3600.0
 HERE = Path(__file__).resolve().parent
 STUDY = {
     "name": "killed",
@@ -47,7 +53,6 @@ class Place:
         self.side.touch()
         self.documents: dict[str, bytes] = {}
         self.energies: dict[str, int] = {}
-        self.seconds = 0.0
 
     def line(self, command: str, *more: str) -> list[str]:
         return [sys.executable, "-m", "adhesion", command, "study.yaml", "--level", "smoke",
@@ -61,6 +66,14 @@ class Place:
             "COUNTED_SECONDS": "0.02",
         }  # fmt: skip
         return Driver(line, self.folder, environment)
+
+    @property
+    def computed(self) -> int:
+        """Energies computed so far, by all runs."""
+        return len(self.side.read_text().split())
+
+    def has_computed(self, number: float) -> bool:
+        return self.computed >= number
 
     @property
     def text(self) -> str:
@@ -121,9 +134,9 @@ class Driver:
             self.code = os.waitstatus_to_exitcode(status) if pid else None
         return self.code
 
-    def wait(self, seconds: float) -> int | None:
+    def wait(self, seconds: float, until: Callable[[], bool] = lambda: False) -> int | None:
         end = time.monotonic() + seconds
-        while self.poll() is None and time.monotonic() < end:
+        while self.poll() is None and time.monotonic() < end and not until():
             time.sleep(0.01)
         return self.code
 
@@ -158,9 +171,7 @@ def kill(driver: Driver, victim: str) -> bool:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     place = Place(tmp_path_factory.mktemp("undisturbed") / "run")
-    start = time.monotonic()
-    assert place.start().wait(600) == 0, place.text
-    place.seconds = time.monotonic() - start
+    assert place.start().wait(LONGEST_S) == 0, place.text
     place.look()
     return place
 
@@ -176,11 +187,15 @@ def test_killed_again_and_again(undisturbed, tmp_path):
             driver = place.start()
             victim = chance.choice(["driver", "worker", "both"])
             if kills < KILLS:
-                running = driver.wait(chance.uniform(0.2, 0.9) * undisturbed.seconds) is None
-                if running and kill(driver, victim):
+                # By what was computed, not by the clock: the machine may be busy meanwhile.
+                left = max(1, undisturbed.computed - place.computed)
+                moment = place.computed + chance.uniform(0, 0.9) * left
+                driver.wait(LONGEST_S, partial(place.has_computed, moment))
+                time.sleep(chance.uniform(0, 0.05))
+                if driver.poll() is None and kill(driver, victim):
                     kills += 1
                     count(f"kill -9 of {victim}", note="while a study runs")
-            code = driver.wait(600)
+            code = driver.wait(LONGEST_S)
             finished = code == 0
             assert code in (0, 1, -9), place.text
             assert "a bug" not in place.text, place.text
