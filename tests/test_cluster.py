@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 import adhesion.cluster.queue as queue_commands
 from adhesion.cli import main
-from adhesion.cluster.driver import Record, mended, record
+from adhesion.cluster.driver import Record, mended, record, take_over
 from adhesion.cluster.queue import QueueSilentError, how_it_ended, my_jobs
 from adhesion.cluster.remote import check_project, hand_over, write_project
 from adhesion.cluster.resources import SHORTEST_SECONDS, Request, matched_ranks, requests
@@ -29,7 +29,7 @@ from adhesion.errors import InputError, SetupError
 from adhesion.files import write_json
 from adhesion.flows import StudyMaker
 from adhesion.planning import plan_study
-from adhesion.runner import note_failure, run_flow
+from adhesion.runner import Answer, note_failure, run_flow
 from adhesion.schemas import BulkDocument
 from adhesion.store import Results, open_store
 from adhesion.study import Machine, Resources, data_path, load_machine
@@ -354,6 +354,45 @@ def test_how_it_ended_is_said(ended, said):
     assert "last words" in error.what
     assert "queue job 4" in error.what
     assert error.hint
+
+
+# --- going on with run -------------------------------------------------------------------
+
+
+@pytest.fixture
+def left_in_the_queue(plans, tmp_path):
+    """A store whose driver has died: the bulk of Ag came back, that of Au did not."""
+    hdf = pytest.importorskip("executorlib.standalone.hdf")
+    store, recipe = tmp_path / "store", plans[0].recipes["bulk_film"]
+    document = BulkDocument(hash=recipe.hash, label="Ag bulk", recipe=recipe, status="done")
+    for role in ("bulk_film", "bulk_substrate"):
+        folder = store.resolve() / "queue" / plans[0].hashes[role]
+        folder.mkdir(parents=True)
+    answer = Answer(output=document.model_dump(mode="json"))
+    came = store.resolve() / "queue" / recipe.hash
+    hdf.dump(str(came / f"{recipe.hash}_o.h5"), {"output": answer})
+    (folder / f"{folder.name}_i.h5").touch()
+    return store, folder, document
+
+
+def test_what_came_back_is_taken_over_by_a_run(left_in_the_queue, plans, commands):
+    store, _, document = left_in_the_queue
+    results = Results(open_store(store))
+    commands(squeue="true")
+    assert take_over(plans, results, store) == ["Ag bulk"]
+    assert results.get(document.hash).document == document
+    assert take_over(plans, results, store) == []
+
+
+def test_a_run_leaves_alone_what_stands_in_the_queue(left_in_the_queue, plans, commands):
+    store, folder, _ = left_in_the_queue
+    results = Results(open_store(store))
+    commands(squeue=f"echo '7|RUNNING|None|1:00|1:00:00|{folder}'")
+    with pytest.raises(SetupError, match=r"queue job 7 is still at it.*\n.*adhesion submit"):
+        take_over(plans, results, store)
+    commands(squeue="exit 1")
+    with pytest.raises(SetupError, match="left 1 calculations in a queue"):
+        take_over(plans, results, store)
 
 
 # --- status ------------------------------------------------------------------------------

@@ -89,6 +89,8 @@ def test_killed_cancelled_and_tried_again(cli, machine, long_study, tmp_path):
 
     os.kill(json.loads((store / "driver.json").read_text())["pid"], signal.SIGKILL)
     assert "has died" in look()["driver"]
+    here = cli("run", long_study, *common, status=2)
+    assert "is still at it" in here.stderr  # nothing is computed twice
     cli("submit", long_study, *common, "--machine", machine)
     cli("cancel", long_study, "--store", store)
     cancelled = look()

@@ -57,10 +57,13 @@ def run(
     results = open_results(store, jobstore)
     say(f"results in {jobstore or store.absolute()}")
 
+    from adhesion.cluster.driver import take_over
     from adhesion.flows import StudyMaker
     from adhesion.report.progress import Watch
     from adhesion.runner import run_flow
 
+    for label in take_over(plans, results, store):
+        say(f"came back from the queue: {label}")
     with Watch(
         plans, lambda done: rows_of(done, results, store, surface_tensions, loaded)
     ) as watch:

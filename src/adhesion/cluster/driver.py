@@ -16,14 +16,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adhesion.cluster.queue import cancel, my_jobs
+from adhesion.cluster.queue import QueueSilentError, cancel, my_jobs
 from adhesion.cluster.resources import Request, requests
-from adhesion.cluster.slurm import QUEUE, REQUEST, STOP, SlurmPool, forget
-from adhesion.errors import AdhesionError, DamagedFileError
+from adhesion.cluster.slurm import (
+    QUEUE,
+    REQUEST,
+    STOP,
+    SlurmPool,
+    answer_of,
+    forget,
+    must_have_executorlib,
+)
+from adhesion.errors import AdhesionError, DamagedFileError, SetupError
 from adhesion.files import read_json, write_json, write_text
 from adhesion.flows import StudyMaker
 from adhesion.runner import Event, Outcome, failure, note_failure, run_flow
-from adhesion.store import hold, in_use_by
+from adhesion.store import as_document, hold, in_use_by
 from adhesion.study import Machine, Resources
 
 if TYPE_CHECKING:
@@ -208,6 +216,57 @@ def asked_before(folder: Path, hash: str) -> dict[str, Any]:
     except (DamagedFileError, KeyError, TypeError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def take_over(plans: list[Plan], results: Results, folder: Path) -> list[str]:
+    """Make a store ready to be computed on this machine, if its driver on the queue has died.
+
+    Parameters
+    ----------
+    plans : list of Plan
+        What will be computed.
+    results : Results
+        Where documents are put that have come back from the queue.
+    folder : Path
+        Of the store.
+
+    Returns
+    -------
+    list of str
+        Labels of these documents.
+
+    Raises
+    ------
+    SetupError
+        If calculations stand in the queue, which would be computed twice; if the queue does
+        not answer; or if another driver is at work.
+    """
+    hashes = dict.fromkeys(h for plan in plans for h in plan.hashes.values())
+    left = [q for h in hashes if any((q := queue_folder(folder, h)).glob("*.h5"))]
+    if not left:
+        return []
+    must_have_executorlib()
+    hint = (
+        f"adhesion submit goes on with them, adhesion cancel ends them; or remove {left[0].parent}"
+    )
+    taken = []
+    with hold(folder):
+        try:
+            jobs = my_jobs()
+        except QueueSilentError as error:
+            what = f"its last driver left {len(left)} calculations in a queue: {error.what}"
+            raise SetupError(what, where=str(folder), hint=hint) from None
+        for place in left:
+            answer = answer_of(place)
+            document = as_document(answer.output) if answer is not None else None
+            if document is not None and document.hash == place.name:
+                results.add(document)
+                forget(place)
+                taken.append(document.label)
+            elif str(place) in jobs:
+                what = f"queue job {jobs[str(place)].id} is still at it, of its last driver"
+                raise SetupError(what, where=str(folder), hint=hint)
+    return taken
 
 
 def queue_folder(folder: Path, hash: str) -> Path:

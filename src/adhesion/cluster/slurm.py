@@ -14,7 +14,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-import shutil
 import sys
 import threading
 import time
@@ -249,17 +248,8 @@ class SlurmPool:
 
     def _drop_refusal(self, flight: _Flight) -> None:
         """Remove a cached failure: what the job itself raises comes back as an answer."""
-        from executorlib.standalone.hdf import get_output
-
-        path = flight.folder / f"{flight.key}_o.h5"
-        if not path.exists():
-            return
-        try:
-            _, good, _ = get_output(str(path))
-        except Exception:  # cut off by a full disk, or of another version
-            good = False
-        if not good:
-            path.unlink(missing_ok=True)
+        if answer_of(flight.folder) is None:
+            (flight.folder / f"{flight.key}_o.h5").unlink(missing_ok=True)
 
     def _running_executor(self) -> Any:
         if self._executor is None:
@@ -372,9 +362,18 @@ def forget(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def forget_all(folder: Path) -> None:
-    """Remove all queue folders of a store."""
-    shutil.rmtree(folder / QUEUE, ignore_errors=True)
+def answer_of(folder: Path) -> Answer | None:
+    """Return what a queue job has sent back, if it has and nobody took it up."""
+    from executorlib.standalone.hdf import get_output
+
+    path = folder / f"{folder.name}_o.h5"
+    if not path.exists():
+        return None
+    try:
+        _, good, answer = get_output(str(path))
+    except Exception:  # cut off by a full disk, or of another version
+        return None
+    return answer if good and isinstance(answer, Answer) else None
 
 
 def lost(number: int | None, ended: str, request: Request, log: str) -> CalculationError:
