@@ -11,6 +11,7 @@ import pytest
 import yaml
 from jobflow import Flow
 
+from adhesion.cluster.queue import my_jobs
 from adhesion.cluster.resources import requests
 from adhesion.cluster.slurm import SlurmPool
 from adhesion.flows import StudyMaker
@@ -71,7 +72,21 @@ def long_study(tmp_path):
     return path
 
 
-def test_killed_cancelled_and_tried_again(cli, machine, long_study, tmp_path):
+@pytest.fixture
+def stop_one(say):
+    """Suspend a running job of a store: whatever else is slow here, it is not over before."""
+
+    def stopped(store):
+        mine = [j for j in my_jobs().values() if j.folder.startswith(str(store))]
+        for job in mine:
+            if job.state == "RUNNING":
+                say("scontrol", "suspend", str(job.id), check=False)
+        return next((job for job in mine if job.state == "SUSPENDED"), None)
+
+    return lambda store: until(lambda: stopped(store))
+
+
+def test_killed_cancelled_and_tried_again(cli, machine, long_study, stop_one, tmp_path):
     store = tmp_path / "store"
     common = ("--level", "smoke", "--store", store)
 
@@ -79,20 +94,23 @@ def test_killed_cancelled_and_tried_again(cli, machine, long_study, tmp_path):
         return state(cli, long_study, "--store", store)
 
     cli("submit", long_study, *common, "--machine", machine)
+    stopped = stop_one(store)
     again = cli("submit", long_study, *common, "--machine", machine)
     assert "already followed by" in again.stderr
     other = cli("submit", STUDY, *common, "--machine", machine, status=2)
     assert "already in use by" in other.stderr
-    before = until(lambda: (found := look())["counts"].get("running") and found)
+    before = look()
     assert before["driver"].startswith("at work")
-    assert all(c["job"] for c in before["calculations"] if c["state"] == "running")
+    running = {c["hash"]: c["job"] for c in before["calculations"] if c["state"] == "running"}
+    assert running[Path(stopped.folder).name] == stopped.id
 
     os.kill(json.loads((store / "driver.json").read_text())["pid"], signal.SIGKILL)
     assert "has died" in look()["driver"]
     here = cli("run", long_study, *common, status=2)
     assert "is still at it" in here.stderr  # nothing is computed twice
     cli("submit", long_study, *common, "--machine", machine)
-    cli("cancel", long_study, "--store", store)
+    done = cli("cancel", long_study, "--store", store)
+    assert str(stopped.id) in done.stderr.split()
     cancelled = look()
     busy = [
         (c["label"], c["detail"])
@@ -108,6 +126,7 @@ def test_killed_cancelled_and_tried_again(cli, machine, long_study, tmp_path):
     assert set(end["counts"]) == {"done"}, end
     logs = {h: len(list((store / "queue" / h).glob("slurm-*.log"))) for h in queued(store)}
     tried = {c["hash"] for c in cancelled["calculations"] if c["state"] == "failed"}
+    assert Path(stopped.folder).name in tried
     assert {h for h, n in logs.items() if n > 1} <= tried  # once each, but for what was cancelled
     for hash in tried:
         assert "--time=00:05:00" in (store / "queue" / hash / "run_queue.sh").read_text()
