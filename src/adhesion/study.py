@@ -74,8 +74,8 @@ class Section(BaseModel):
         field = cls.model_fields[info.field_name or ""]
         if not _takes_bool(field.annotation) and _holds_bool(value):
             raise ValueError(
-                "true or false cannot stand here (in YAML yes, no, on and off are the same): "
-                "give a number, or text in quotes"
+                f"should be text (put it in quotes) or a number, not {str(value)[:40]}; "
+                "YAML takes yes, no, on and off for true and false"
             )
         return value
 
@@ -169,7 +169,7 @@ class InterfaceSpec(Section):
         if (self.structure is None) != (self.film_atoms is None):
             raise ValueError("structure and film_atoms go together: give both or neither")
         chosen = [s for s in (self.film, self.substrate) if s.termination is not None]
-        if self.structure is not None and (chosen or "candidate" in self.model_fields_set):
+        if self.structure is not None and (chosen or self.candidate > 1):
             raise ValueError("a ready-made structure has no candidate or termination to choose")
         return self
 
