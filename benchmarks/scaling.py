@@ -1,6 +1,6 @@
 """CPU time and memory of GPAW against number of atoms and k-points.
 
-``python benchmarks/scaling.py`` runs a few SCF iterations of slabs and interfaces of 12 to 131
+``python benchmarks/scaling.py`` runs a few SCF iterations of slabs and interfaces of 10 to 126
 atoms, each in a process of its own, and fits seconds per iteration and peak memory to the size
 that `adhesion.calculators.size` computes for them. The constants of the estimates printed by
 `adhesion plan` come from here. About 15 minutes on one core.
