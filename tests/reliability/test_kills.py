@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 KILLS = scaled(5, 40, 200)
 LONGEST_S = 3600.0
 HERE = Path(__file__).resolve().parent
+PATHS = os.pathsep.join([str(HERE), str(Path(cli.__file__).resolve().parents[2])])
+"""Drivers and workers are of the package that is tested, not of one that is installed."""
 STUDY = {
     "name": "killed",
     "interfaces": [{"film": "Ag", "substrate": "Au"}, {"film": "Ag", "substrate": "Pd"}],
@@ -62,7 +64,7 @@ class Place:
         workers = "1" if SCALE == "test" else "2"
         line = self.line("run", "--workers", workers, "--allow-calculator", "counted.CountedEMT")
         environment = {
-            "OMP_NUM_THREADS": "1", "COUNTED": str(self.side), "PYTHONPATH": str(HERE),
+            "OMP_NUM_THREADS": "1", "COUNTED": str(self.side), "PYTHONPATH": PATHS,
             "COUNTED_SECONDS": "0.02",
         }  # fmt: skip
         return Driver(line, self.folder, environment)
