@@ -58,7 +58,7 @@ def test_a_ladder_of_a_level_below_is_read_at_the_values_of_the_row(two_levels):
     assert found.level == "quick"
     assert 0 < found.errors_J_m2["film_layers"] < quick.errors_J_m2["film_layers"]
     row = row_of(plan_at(study, "workstation"), results, folder, [], study)
-    assert "error bar from the ladder at quick" in row.flags
+    assert "errors from the ladder at quick" in row.flags
     assert row.W_ad_error_J_m2 > 0
     assert not any("ladder at" in f for f in row_of(
         plan_at(study, "quick"), results, folder, [], study).flags)  # fmt: skip

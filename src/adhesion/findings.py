@@ -337,7 +337,7 @@ def error_findings(ladder: LadderErrors, known: Mapping[str, Any]) -> Findings:
     else:
         found.missing("one common cell computed", "error_cell_J_m2")
     if ladder.level:
-        found.flags.append(f"error bar from the ladder at {ladder.level}")
+        found.flags.append(f"errors from the ladder at {ladder.level}")
     if not ladder.climbed:
         found.missing("no convergence ladder", "W_ad_error_J_m2")
         found.flags.append("no convergence ladder")
