@@ -13,7 +13,6 @@ their factor of 1), an estimate, and counted apart.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import tempfile
@@ -131,7 +130,7 @@ def main() -> None:
     if metals:
         gpaw_pairs(metals)
     emt = emt_pairs()
-    stored = json.loads(DATA.read_text(encoding="utf-8")) if DATA.exists() else {}
+    stored = read_json(DATA) if DATA.exists() else {}
     gpaw = {(m, m): entry["W_J_m2"] for m, entry in stored.items()}
     pairs = [*((m, m) for m in GAMMA_PBE_J_M2), *OTHER_PAIRS]
     print(f"W of (001) on (001), J/m2; published: {TRAN}, PBE, 2 gamma")
