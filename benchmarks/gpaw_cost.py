@@ -44,8 +44,8 @@ def ours(folder: Path) -> CurveDocument:
 class Plain:
     """The plain script: every energy from atoms."""
 
-    def __init__(self, curve: CurveDocument) -> None:
-        self.curve = curve
+    def __init__(self, curve: CurveDocument, folder: Path) -> None:
+        self.curve, self.folder = curve, folder
         settings = {k: v for k, v in curve.recipe.calculator.items() if k != "name"}
         self.settings = GpawSettings.model_validate(settings)
         self.seconds: dict[str, float] = {}
@@ -54,7 +54,7 @@ class Plain:
     def energy(self, name: str, atoms: Any) -> float:
         atoms = atoms.copy()
         # GPAW itself, with the keywords of the level; nothing of the project's own start.
-        atoms.calc = LadderGPAW(self.settings, Path())._new("plain")
+        atoms.calc = LadderGPAW(self.settings, self.folder)._new("plain")
         start = time.process_time()
         found = float(atoms.get_potential_energy())
         self.seconds[name] = time.process_time() - start
@@ -82,7 +82,7 @@ class Plain:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         curve = ours(Path(folder))
-        plain = Plain(curve)
+        plain = Plain(curve, Path(folder))
         W_plain = plain.work()
     gaps = len(curve.points)
     slabs = plain.seconds["film"] + plain.seconds["substrate"]
