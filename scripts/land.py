@@ -1,6 +1,6 @@
 """Copy the real calculations of a store into the archive: land.py STORE [ARCHIVE].
 
-What is finished becomes a result. Of what is not, the checkpoint goes into the archive's
+What is finished becomes a result. Of what is not, checkpoint and Hessian go into the archive's
 folder partial/, from where whoever runs the same calculation next goes on.
 """
 
@@ -15,6 +15,7 @@ from adhesion.files import read_json
 from adhesion.store import Results, land, open_store
 
 ROOT = Path(__file__).resolve().parents[1]
+KEPT = ("checkpoint.json", "bfgs.json")
 
 
 def main() -> None:
@@ -30,13 +31,15 @@ def main() -> None:
         if found.document.recipe.calculator.get("name", "") == "emt":
             continue
         path = land(found.document, archive)
-        (partial / path.name).unlink(missing_ok=True)
+        shutil.rmtree(partial / file.stem, ignore_errors=True)
         print(f"{path.name}  {found.document.label}")
     for folder in sorted((store / "calculations").glob("*")):
         if results.finished(folder.name) is None and _gpaw_checkpoint(folder):
-            partial.mkdir(exist_ok=True)
-            shutil.copyfile(folder / "checkpoint.json", partial / f"{folder.name}.json")
-            print(f"{folder.name}.json  not finished: its checkpoint, in {partial.name}/")
+            (partial / folder.name).mkdir(parents=True, exist_ok=True)
+            for name in KEPT:
+                if (folder / name).exists():
+                    shutil.copyfile(folder / name, partial / folder.name / name)
+            print(f"{partial.name}/{folder.name}  not finished: its checkpoint")
 
 
 def _gpaw_checkpoint(folder: Path) -> bool:

@@ -219,10 +219,13 @@ def test_a_job_may_allow_missing_parents(folder, inline):
 def test_published_checkpoints_are_gone_on_from(folder, inline):
     _, hashes = build(folder.side, {"a": ([], "")})
     partial = folder.path / "partial"
-    partial.mkdir()
-    (partial / f"{hashes['a']}.json").write_text("published")
+    published = partial / hashes["a"]
+    published.mkdir(parents=True)
+    (published / "checkpoint.json").write_text("published")
+    (published / "bfgs.json").write_text("its Hessian")
     outcome = folder.run({"a": ([], "")}, partial=partial)["a"]
     assert outcome.document.notes == ["published"]
+    assert (folder.scratch("a") / "bfgs.json").read_text() == "its Hessian"
     (folder.scratch("a") / "checkpoint.json").write_text("own")
     folder.results.store.remove_docs({"uuid": hashes["a"]})
     assert folder.run({"a": ([], "")}, partial=partial)["a"].document.notes == ["own"]

@@ -36,7 +36,7 @@ from monty.json import jsanitize
 from pydantic import ValidationError
 
 from adhesion.errors import AdhesionError, CalculationError, DamagedFileError, InputError
-from adhesion.files import read_json, write_json, write_text
+from adhesion.files import read_json, write_json
 from adhesion.store import Results, as_document, hold, lock_file
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def run_flow(
     fresh : bool
         Look nothing up and start in empty scratch folders.
     partial : Path, optional
-        Folder of published checkpoints, ``<hash>.json``, to go on from.
+        Folder of published working files, ``<hash>/``, to go on from.
     threads : int
         OpenMP threads of each worker.
     pool : Pool, optional
@@ -328,7 +328,7 @@ class _Run:
         scratch = self.scratch(job)
         progress = scratch / PROGRESS
         offset = progress.stat().st_size if progress.exists() and not self.fresh else 0
-        partial = self.partial / f"{job.uuid}.json" if self.partial and not self.fresh else None
+        partial = self.partial / job.uuid if self.partial and not self.fresh else None
         self.tell("started", job)
         future = self.pool.submit(work, task, scratch, partial, self.fresh)
         self.running[future] = _Running(job, progress, offset)
@@ -703,7 +703,7 @@ def work(task: bytes, scratch: Path, partial: Path | None, fresh: bool) -> Answe
     scratch : Path
         Working folder; `output.log` takes what is printed, `error.log` a traceback.
     partial : Path or None
-        Checkpoint to go on from where the folder has none.
+        Folder whose checkpoint is gone on from where the scratch folder has none.
     fresh : bool
         Empty the folder first.
     """
@@ -713,10 +713,10 @@ def work(task: bytes, scratch: Path, partial: Path | None, fresh: bool) -> Answe
             if fresh:
                 _empty(scratch)
             (scratch / ERROR_LOG).unlink(missing_ok=True)
-            checkpoint = scratch / CHECKPOINT
-            if partial is not None and partial.exists() and not checkpoint.exists():
+            if partial is not None and partial.is_dir() and not (scratch / CHECKPOINT).exists():
                 # Damaged or not: the job tells of that and starts anew.
-                write_text(checkpoint, partial.read_text(encoding="utf-8", errors="replace"))
+                for file in partial.iterdir():
+                    shutil.copyfile(file, scratch / file.name)
             with _inside(scratch):
                 return _run_job(task)
     except (Exception, SystemExit) as error:
