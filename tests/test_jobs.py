@@ -520,17 +520,51 @@ def test_the_meter_of_a_calculator_without_iterations_counts_none():
 
 def test_savings_are_counted_against_the_first_scf():
     calculator = Counted()
-    savings = jobs.Savings(calculator, None)
+    savings = jobs.Savings(calculator, None, None)
     for iterations in (20, 29, 41, 61):  # 20, 9, 12 and 20 each
         calculator.iterations = iterations
         savings.count()
     assert savings.total == 11 + 8
-    resumed = jobs.Savings(Counted(), savings.total)
+    calculator = Counted()
+    resumed = jobs.Savings(calculator, savings.total, savings.first)
+    calculator.iterations = 6
     resumed.count()
-    assert resumed.total == 19  # the first SCF after a kill starts from atoms again
-    without = jobs.Savings(EMT(), None)
+    assert resumed.total == 19 + 14
+    without = jobs.Savings(EMT(), None, None)
     without.count()
     assert without.total is None
+
+
+def test_a_gpaw_relaxation_goes_on_from_the_density_of_its_last_step(tmp_path):
+    """As after a kill: one SCF is repeated, shorter than from atoms, and gives the same energy."""
+    settings = {"name": "gpaw", "functional": "PBE", "ecut_eV": 200.0, "setups": {"Na": "1"}}
+    recipe = Recipe(kind="slab", calculator=settings, parameters={}, crystals={})
+    workspace, meter = jobs.Workspace(recipe, tmp_path), Meter({})
+    start = bcc100("Na", (1, 1, 2), a=4.2, vacuum=4)
+    start.positions[1, 2] += 0.4
+    start.pbc = (True, True, False)
+
+    def calculator():
+        return jobs.new_calculator(maker_for(settings), workspace, meter)
+
+    def iterations(steps):
+        (tmp_path / "progress.txt").unlink(missing_ok=True)
+        found = jobs.relax(start.copy(), calculator, 1e-3, steps, workspace, meter)
+        scf = (tmp_path / "progress.txt").read_text().split("step ")[0].count("iter:")
+        return found["status"], scf
+
+    assert iterations(1) == ("unconverged", pytest.approx(13, abs=3))
+    stopped = workspace.load()
+    assert stopped["steps"] == 1
+    from_atoms = stopped["scf_iterations_first"]
+    status, scf = iterations(0)
+    assert status == "unconverged"
+    assert scf < 0.8 * from_atoms
+    went_on = workspace.load()
+    assert went_on["energy_eV"] == pytest.approx(stopped["energy_eV"], abs=1e-5)
+    assert went_on["scf_iterations_first"] == from_atoms
+    (tmp_path / "step.npz").write_bytes((tmp_path / "step.npz").read_bytes()[:500])
+    assert iterations(0)[1] > scf  # a torn file is no start
 
 
 def test_a_gpaw_interface_starts_from_the_densities_of_its_sides(tmp_path, monkeypatch):

@@ -56,6 +56,8 @@ EOS_STRAINS = (-0.02, -0.01, 0.0, 0.01, 0.02)
 EXTRA_POINTS = 6
 MAX_STEP_A = 0.15
 MAX_STEPS = 200
+STEP = "step"
+"""Name of the density of a relaxation's last step."""
 
 
 def as_document(data: Any) -> Any:
@@ -550,8 +552,26 @@ def relax(
     max_steps: int,
     workspace: Workspace,
     meter: Meter,
+    parts: Callable[[], tuple[Fragment, ...]] = tuple,
 ) -> dict[str, Any]:
-    """Relax positions, with a checkpoint after every step.
+    """Relax positions, with a checkpoint and the density after every step.
+
+    Parameters
+    ----------
+    atoms : ase.Atoms
+        Where to start; relaxed in place.
+    calculator : callable
+        Returns a new one.
+    fmax_eV_A : float
+        Largest force to end with, eV/Å.
+    max_steps : int
+        Ionic steps to take at most, those before a kill not counted.
+    workspace : Workspace
+        Where a checkpoint to go on from may lie.
+    meter : Meter
+        Of the calculation.
+    parts : callable, optional
+        Returns what the first density is put together from, where no step has left its own.
 
     Returns
     -------
@@ -573,8 +593,14 @@ def relax(
     before = steps
     energy: float | None = None
     try:
+        whole = Fragment(density_file(workspace, STEP), tuple(range(len(atoms))))
+        densities = (whole,) if whole.fits(atoms) else parts()
         atoms.calc = calculator()
-        savings = Savings(atoms.calc, past.get("scf_iterations_saved"))
+        if getattr(atoms.calc, "keeps_densities", False):
+            atoms.calc.fragments = densities
+        savings = Savings(
+            atoms.calc, past.get("scf_iterations_saved"), past.get("scf_iterations_first")
+        )
         force = largest_force(atoms)
         start = force if start is None else start
         # With the Hessian so far a killed relaxation goes on as if nothing had been.
@@ -590,8 +616,11 @@ def relax(
             workspace.save(
                 geometry=Geometry.from_ase(atoms).model_dump(mode="json"),
                 energy_eV=energy, steps=steps, fmax_start_eV_A=start, fmax_end_eV_A=force,
-                scf_iterations_saved=savings.total, **meter.read(),
+                scf_iterations_saved=savings.total, scf_iterations_first=savings.first,
+                **meter.read(),
             )  # fmt: skip
+            if getattr(atoms.calc, "keeps_densities", False):
+                atoms.calc.keep_density(whole.file)
             workspace.progress(f"step {steps}: {energy:.4f} eV, largest force {force:.3f} eV/Å")
     except NotConvergedError as error:
         return {
@@ -615,18 +644,17 @@ def relax(
 class Savings:
     """SCF iterations saved by going on from the geometry before, its density and wave functions.
 
-    Counted against the first SCF of the calculator, which starts from atoms.
+    Counted against the relaxation's first SCF.
 
     Attributes
     ----------
-    total : int or None
-        None where the calculator has no iterations.
+    total, first : int or None
+        Iterations saved, and of the first SCF; None where the calculator has no iterations.
     """
 
-    def __init__(self, calculator: Any, past: int | None) -> None:
-        self.total = past
+    def __init__(self, calculator: Any, total: int | None, first: int | None) -> None:
+        self.total, self.first = total, first
         self._calculator = calculator
-        self._first: int | None = None
         self._counted = 0
 
     def count(self) -> None:
@@ -635,9 +663,9 @@ class Savings:
         if iterations is None:
             return
         last, self._counted = iterations - self._counted, iterations
-        if self._first is None:
-            self._first = last
-        self.total = (self.total or 0) + self._first - last
+        if self.first is None:
+            self.first = last
+        self.total = (self.total or 0) + self.first - last
 
 
 def _optimizer(atoms: Atoms, hessian: Path) -> BFGS:
@@ -878,11 +906,12 @@ class RelaxedInterfaceMaker(CalculationMaker):
         )
         result = relax(
             atoms,
-            lambda: self._first_calculator(atoms, film, workspace, meter),
+            lambda: new_calculator(self.needed(), workspace, meter),
             parsed.parameters["fmax_eV_A"],
             self.max_steps,
             workspace,
             meter,
+            lambda: self._sides(atoms, film, workspace, meter),
         )
         energy = result.pop("energy_eV", None)
         content = {**result, "film_indices": film, "area_A2": document.area_A2}
@@ -896,10 +925,10 @@ class RelaxedInterfaceMaker(CalculationMaker):
                 content |= {"status": "unconverged", "reason": f"frozen sides: {error}"}
         return new_document(InterfaceDocument, self, parsed, meter, **content)
 
-    def _first_calculator(
+    def _sides(
         self, atoms: Atoms, film: list[int], workspace: Workspace, meter: Meter
-    ) -> Any:
-        """Return a calculator whose first SCF starts from the densities of the two sides.
+    ) -> tuple[Fragment, ...]:
+        """Compute the densities of the two sides, for the first SCF to start from.
 
         From atoms the energy of a metal on a metal may already jump by 100 eV.
         """
@@ -907,16 +936,14 @@ class RelaxedInterfaceMaker(CalculationMaker):
         for side, part in zip(("film", "substrate"), parts, strict=True):
             alone = new_calculator(self.needed(), workspace, meter)
             if not getattr(alone, "keeps_densities", False):
-                return alone
+                return ()
             workspace.progress(f"density of the {side} alone")
             one = atoms[list(part.indices)]
             one.set_constraint()
             one.calc = alone
             one.get_potential_energy()
             alone.keep_density(part.file)
-        calculator = new_calculator(self.needed(), workspace, meter)
-        calculator.fragments = parts
-        return calculator
+        return parts
 
     def _frozen(
         self,

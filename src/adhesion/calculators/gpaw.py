@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
+from zipfile import BadZipFile
 
 import numpy as np
 from ase import Atoms
@@ -170,6 +171,29 @@ class Fragment:
     file: Path
     indices: tuple[int, ...]
 
+    def fits(self, atoms: Atoms) -> bool:
+        """Whether the file is of these atoms, as they stand to each other, in this cell."""
+        return self.read(atoms) is not None
+
+    def read(self, atoms: Atoms) -> tuple[dict[str, Any], Any] | None:
+        """Return what is kept and how far it has to move, in fractions of the cell.
+
+        None where the file is missing, damaged or does not fit.
+        """
+        try:
+            with np.load(self.file, allow_pickle=False) as data:
+                kept = {name: data[name] for name in data.files}
+            past_cell, past = kept["cell_A"], kept["positions_A"]
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            return None
+        cell, positions = np.array(atoms.cell[:]), atoms.positions[list(self.indices)]
+        if past.shape != positions.shape or not np.allclose(past_cell, cell, atol=1e-8):
+            return None
+        fractions = np.linalg.solve(cell.T, (positions - past).T).T
+        shift = fractions[0]
+        apart = fractions - shift
+        return (kept, shift) if np.abs(apart - np.round(apart)).max() < 1e-6 else None
+
 
 class LadderGPAW(Calculator):  # type: ignore[misc]
     """GPAW that tries softer SCF schemes before it gives up.
@@ -282,10 +306,12 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
             return
         density = self._gpaw.dft.density
         matrices = {f"D{a}": density.D_asii[a] for a in range(len(self.atoms))}
+        whole = file.with_suffix(".new.npz")
         np.savez(
-            file, nt=density.nt_sR.data, positions_A=self.atoms.positions,
+            whole, nt=density.nt_sR.data, positions_A=self.atoms.positions,
             cell_A=self.atoms.cell[:], **matrices,
         )  # fmt: skip
+        whole.replace(file)
 
     def _new(self, scheme: str) -> Any:
         from gpaw import GPAW
@@ -373,22 +399,12 @@ def _moved_density(
     fragment: Fragment, atoms: Atoms, shape: tuple[int, ...]
 ) -> tuple[Any, dict[int, Any]] | None:
     """Density of a fragment where its atoms are now, and the matrices of its atoms."""
-    try:
-        with np.load(fragment.file, allow_pickle=False) as data:
-            kept = {name: data[name] for name in data.files}
-    except (OSError, ValueError, KeyError):
+    found = fragment.read(atoms)
+    if found is None or found[0]["nt"].shape != shape:
         return None
-    indices = list(fragment.indices)
-    cell = np.array(atoms.cell[:])
-    if kept["nt"].shape != shape or not np.allclose(kept["cell_A"], cell, atol=1e-8):
-        return None
-    fractions = np.linalg.solve(cell.T, (atoms.positions[indices] - kept["positions_A"]).T).T
-    shift = fractions[0]
-    apart = fractions - shift
-    if np.abs(apart - np.round(apart)).max() > 1e-6:  # its atoms moved against each other
-        return None
+    kept, shift = found
     moved = _translated(kept["nt"], shift, atoms.pbc)
-    return moved, {a: kept[f"D{n}"] for n, a in enumerate(indices)}
+    return moved, {a: kept[f"D{n}"] for n, a in enumerate(fragment.indices)}
 
 
 def _translated(data: Any, shift: Any, pbc: Any) -> Any:
