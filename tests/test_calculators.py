@@ -193,6 +193,29 @@ def sodium():
     return atoms
 
 
+def test_a_density_follows_its_atoms_as_far_as_they_stay_together(tmp_path):
+    atoms = sodium()
+    np.savez(tmp_path / "all.npz", positions_A=atoms.positions, cell_A=atoms.cell[:])
+    whole = ladder.Fragment(tmp_path / "all.npz", (0, 1))
+
+    def fits(*moved):
+        other = atoms.copy()
+        other.positions += moved
+        return whole.fits(other)
+
+    assert fits((0, 0, 0), (0, 0, 0))
+    assert fits((2.1, 0.7, 0.37), (2.1, 0.7, 0.37))
+    assert fits((4.2, 0, 0), (0, -4.2, 0))  # came back from the other side of the cell
+    assert fits((0, 0, 0.3), (0, 0, 0))  # each 0.15 from the middle of both
+    assert not fits((0, 0, 0.5), (0, 0, 0))
+    stretched = atoms.copy()
+    stretched.set_cell(atoms.cell[:] * 1.01)
+    assert not whole.fits(stretched)
+    kept = whole.read(atoms)
+    assert kept is not None
+    assert np.allclose(kept[1], 0)
+
+
 class TestGpaw:
     def test_energy_and_forces_are_those_of_plain_gpaw(self, tmp_path):
         from gpaw import GPAW

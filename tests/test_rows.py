@@ -428,6 +428,13 @@ def test_choose_level_prefers_a_curve_to_nothing():
     assert choose_level({"workstation": [partial], "production": [missing]}) == [partial]
 
 
+def test_choose_level_prefers_a_better_level_whose_interface_is_still_to_be_relaxed():
+    quick = make_row(make_input("Pb", "quick"), TENSIONS)
+    partial = make_row(without(make_input("Pb"), "interface"), TENSIONS)
+    assert (quick.status, partial.status) == ("done", "missing")
+    assert choose_level({"quick": [quick], "workstation": [partial]}) == [partial]
+
+
 def test_user_interface_without_reference_or_measurement():
     item = dataclasses.replace(make_input(), spec=InterfaceSpec(film="Ag", substrate="Au"))
     row = make_row(item, TENSIONS)

@@ -580,7 +580,7 @@ def relax(
         ionic_steps, scf_iterations_saved, status and reason.
     """
     past = workspace.load()
-    taken = bool(past) and _take_over(atoms, Geometry.model_validate(past["geometry"]), workspace)
+    taken = bool(past) and _take_over(atoms, past, workspace)
     steps, start = past.get("steps", 0), past.get("fmax_start_eV_A")
     if taken and past.get("energy_eV") is not None and past["fmax_end_eV_A"] <= fmax_eV_A:
         # Killed after the last step, in the frozen sides: the relaxation itself is done.
@@ -598,6 +598,8 @@ def relax(
         atoms.calc = calculator()
         if getattr(atoms.calc, "keeps_densities", False):
             atoms.calc.fragments = densities
+        if taken and past.get("results"):
+            atoms.calc.remember(atoms, past["results"])
         savings = Savings(
             atoms.calc, past.get("scf_iterations_saved"), past.get("scf_iterations_first")
         )
@@ -616,6 +618,7 @@ def relax(
             workspace.save(
                 geometry=Geometry.from_ase(atoms).model_dump(mode="json"),
                 energy_eV=energy, steps=steps, fmax_start_eV_A=start, fmax_end_eV_A=force,
+                results=atoms.calc.known() if hasattr(atoms.calc, "remember") else None,
                 scf_iterations_saved=savings.total, scf_iterations_first=savings.first,
                 **meter.read(),
             )  # fmt: skip
@@ -663,6 +666,8 @@ class Savings:
         if iterations is None:
             return
         last, self._counted = iterations - self._counted, iterations
+        if last == 0:  # a step that is remembered
+            return
         if self.first is None:
             self.first = last
         self.total = (self.total or 0) + self.first - last
@@ -677,14 +682,22 @@ def _optimizer(atoms: Atoms, hessian: Path) -> BFGS:
         return BFGS(atoms, restart=str(hessian), logfile=None, maxstep=MAX_STEP_A)
 
 
-def _take_over(atoms: Atoms, geometry: Geometry, workspace: Workspace) -> bool:
-    """Go on from the positions of a checkpoint, in the cell that is wanted now."""
+def _take_over(atoms: Atoms, past: dict[str, Any], workspace: Workspace) -> bool:
+    """Go on from the positions of a checkpoint, in the cell that is wanted now.
+
+    Its results are dropped where they are not those of just these atoms.
+    """
+    geometry = Geometry.model_validate(past["geometry"])
     if geometry.symbols != list(atoms.get_chemical_symbols()):
         workspace.progress("the checkpoint holds other atoms: started again")
         return False
-    past = geometry.to_ase()
-    past.set_constraint()
-    shifted = strained(past, np.array(atoms.cell[:2, :2]))
+    start = geometry.to_ase()
+    start.set_constraint()
+    if past.get("results") and np.allclose(start.cell[:], atoms.cell[:], atol=1e-6):
+        atoms.positions[:] = start.positions
+        return True
+    past.pop("results", None)
+    shifted = strained(start, np.array(atoms.cell[:2, :2]))
     # Held atoms stay where they are; without any, the height of the slab does.
     held = geometry.fixed or list(range(len(atoms)))
     height = atoms.positions[held, 2].mean() - shifted.positions[held, 2].mean()
@@ -934,6 +947,8 @@ class RelaxedInterfaceMaker(CalculationMaker):
         """
         parts = fragments(workspace, len(atoms), film)
         for side, part in zip(("film", "substrate"), parts, strict=True):
+            if part.fits(atoms):
+                continue
             alone = new_calculator(self.needed(), workspace, meter)
             if not getattr(alone, "keeps_densities", False):
                 return ()

@@ -207,12 +207,12 @@ def make_row(item: RowInput, tensions: list[SurfaceTension]) -> AdhesionRow:
 
 
 def choose_level(rows_by_level: Mapping[str, list[AdhesionRow]]) -> list[AdhesionRow]:
-    """Choose one row for each interface: the highest level at which it is done.
+    """Choose one row for each interface: the highest level that has a number.
 
     Levels rank smoke < levels of the study's own < quick < workstation < production, the other
-    way round where nothing was computed. A row that is not done comes after any that is; a
-    number of a proxy after everything else, and it is left out where the interface has another
-    row and any interface has a real number.
+    way round where nothing was computed. A row with W_curve alone, its relaxed interface still
+    to come, is such a number. A number of a proxy comes after everything else, and it is left out
+    where the interface has another row and any interface has a real number.
 
     Parameters
     ----------
@@ -234,12 +234,13 @@ def choose_level(rows_by_level: Mapping[str, list[AdhesionRow]]) -> list[Adhesio
     return list(best.values())
 
 
-def _rank(row: AdhesionRow, any_real: bool) -> tuple[bool, bool, bool, bool, float]:
+def _rank(row: AdhesionRow, any_real: bool) -> tuple[bool, bool, bool, float]:
     level = LEVEL_ORDER.index(row.level) if row.level in LEVEL_ORDER else 0.5
-    real = not row.proxy and (any_real or _has_number(row))
-    tried = row.status != "missing"
+    number = _has_number(row)
+    real = not row.proxy and (any_real or number)
+    tried = number or row.status != "missing"
     # Of what was never computed the cheapest is shown: it is what to compute first.
-    return real, row.status == "done", _has_number(row), tried, level if tried else -level
+    return real, number, tried, level if tried else -level
 
 
 def _has_number(row: AdhesionRow) -> bool:

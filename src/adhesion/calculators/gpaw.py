@@ -43,6 +43,12 @@ CONVERGENCE = {"energy": 5e-6, "density": 1e-4, "eigenstates": 1e-6}
 
 SYMMETRY_TOLERANCE = 1e-5
 
+FOLLOWS_A = 0.2
+"""How far atoms may have moved against each other for their density to be a start, Å.
+
+More than an ionic step: between two of them GPAW itself keeps the density where it was.
+"""
+
 JUMP_EV = 0.1
 """Change of energy per atom in one late iteration that no converging SCF makes, eV."""
 JUMP_FROM_ITERATION = 15
@@ -172,7 +178,7 @@ class Fragment:
     indices: tuple[int, ...]
 
     def fits(self, atoms: Atoms) -> bool:
-        """Whether the file is of these atoms, as they stand to each other, in this cell."""
+        """Whether the file is of these atoms, about as they stand to each other, in this cell."""
         return self.read(atoms) is not None
 
     def read(self, atoms: Atoms) -> tuple[dict[str, Any], Any] | None:
@@ -190,9 +196,11 @@ class Fragment:
         if past.shape != positions.shape or not np.allclose(past_cell, cell, atol=1e-8):
             return None
         fractions = np.linalg.solve(cell.T, (positions - past).T).T
-        shift = fractions[0]
-        apart = fractions - shift
-        return (kept, shift) if np.abs(apart - np.round(apart)).max() < 1e-6 else None
+        apart = fractions - fractions[0]
+        apart -= np.round(apart)  # an atom may have come back from the other side of the cell
+        shift = fractions[0] + apart.mean(axis=0)
+        moved = (apart - apart.mean(axis=0)) @ cell
+        return (kept, shift) if np.linalg.norm(moved, axis=1).max() < FOLLOWS_A else None
 
 
 class LadderGPAW(Calculator):  # type: ignore[misc]
@@ -299,6 +307,16 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
             self.results["forces"] = atoms.get_forces(apply_constraint=False)
         if "stress" in properties:
             self.results["stress"] = atoms.get_stress(apply_constraint=False)
+
+    def known(self) -> dict[str, Any]:
+        """Return energies and forces of the last geometry as plain data, for `remember`."""
+        names = ("energy", "free_energy", "forces")
+        return {n: np.asarray(self.results[n]).tolist() for n in names if n in self.results}
+
+    def remember(self, atoms: Atoms, known: dict[str, Any]) -> None:
+        """Take over what was known of these atoms: asked for it, nothing is computed."""
+        self.atoms = atoms.copy()
+        self.results = {n: np.array(v) if n == "forces" else v for n, v in known.items()}
 
     def keep_density(self, file: Path) -> None:
         """Write the converged density for a `Fragment`; nothing where there is none to write."""
