@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adhesion import cli
 from adhesion.alloys import (
     alloy_flow,
     alloys_of,
@@ -20,10 +23,12 @@ from adhesion.runner import run_flow
 from adhesion.store import Results, open_store
 from adhesion.study import Study, data_path, load_study
 
+STUDY = data_path("configs", "studies", "na_anode.yaml")
+
 
 @pytest.fixture(scope="module")
 def lead():
-    study = load_study(data_path("configs", "studies", "na_anode.yaml"))
+    study = load_study(STUDY)
     return study, planned(study, "smoke", ["Na/Pb"])
 
 
@@ -73,6 +78,19 @@ def test_formation_energies_are_energy_differences(lead, tmp_path):
     lines = formation_lines(list(found.values()))
     assert lines[0].startswith("PROXY")
     assert any("recalled" in line for line in lines)
+
+
+@pytest.mark.parametrize("level", ["quick", "workstation"])
+def test_the_report_has_those_of_the_archive(level, tmp_path, capsys):
+    line = ["report", str(STUDY), "--level", level, "--only", "Na/Pb", "--format", "json"]
+    assert cli.main([*line, "--store", str(tmp_path / "none")]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    found = {a["reaction"]: a for a in row["alloys"]}
+    one = found["15 Na + 4 Pb -> Na15Pb4"]
+    assert not one["proxy"]
+    assert one["per_formula_eV"] == pytest.approx(19 * one["per_atom_eV"])
+    # Both are known to form: exothermic, more so per atom where there is more sodium.
+    assert one["per_atom_eV"] < found["Na + 3 Pb -> NaPb3"]["per_atom_eV"] < -0.05
 
 
 def test_a_study_without_alloys_is_told_so():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 
 import pytest
@@ -11,7 +13,7 @@ from adhesion.report.angles import comparison, tensions_of
 from adhesion.report.layout import Column, Table, as_latex
 from adhesion.report.studies import in_order, names, spec_of
 from adhesion.report.tables import FORMATS, render, tables_of
-from adhesion.schemas import ContactAngle
+from adhesion.schemas import ContactAngle, Formation
 from adhesion.study import Study
 from test_rows import SAMPLES, STUDY, TENSIONS, make_input, make_row, proxy_row
 
@@ -74,6 +76,28 @@ def test_angles_are_compared_with_those_measured(rows):
     text = render(rows, STUDY, "table", ("angles",)).replace("\n    ", " ")
     assert f"Mean absolute deviation {found.mean_absolute_deviation_deg:.1f} over 4" in text
     assert "rank correlation" in text
+
+
+def test_alloys_stand_beside_w_or_the_reason_why_not(rows):
+    formed = Formation(
+        reaction="15 Na + 4 Pb -> Na15Pb4", per_formula_eV=-2.845, per_atom_eV=-0.1497,
+        per_film_atom_eV=-0.1897, per_area_J_m2=-0.904, source="somewhere (recalled)",
+        notes=["structure as given"],
+    )  # fmt: skip
+    missing = Formation(reaction="Na + 3 Pb -> NaPb3", source="x", reason="NaPb3 is not computed")
+    changed = [with_fields(rows[0], alloys=[formed, missing]), rows[1]]
+    text = render(changed, STUDY, "table", ("alloys",))
+    lines = [line for line in text.splitlines() if line.startswith(changed[0].interface)]
+    assert lines[0].split()[-4:] == ["-2.85", "-0.150", "-0.190", "-0.90"]
+    assert lines[1].split()[-4:] == ["-"] * 4
+    assert "No energy of Na + 3 Pb -> NaPb3: NaPb3 is not computed: adhesion alloys" in text
+    assert "Na15Pb4: somewhere (recalled); structure as given." in text
+    assert rows[1].interface not in text
+    assert "alloys" not in tables_of(rows, STUDY)
+    first, second = csv.DictReader(io.StringIO(render(changed, STUDY, "csv")))
+    assert float(first["alloy_1_per_formula_eV"]) == -2.845
+    assert first["alloy_2_per_atom_eV"] == second["alloy_1_reaction"] == ""
+    assert json.loads(render(changed, STUDY, "json"))[0]["alloys"][1]["reason"]
 
 
 def test_the_films_own_tension_is_one_column_whatever_its_value(rows):

@@ -30,7 +30,7 @@ from adhesion.jobs import (
 )
 from adhesion.materials import Material, known_materials, load_material
 from adhesion.planning import Plan
-from adhesion.schemas import BulkDocument, Geometry, Recipe
+from adhesion.schemas import BulkDocument, Formation, Geometry, Recipe
 from adhesion.store import Results
 from adhesion.study import Study
 
@@ -66,40 +66,6 @@ class Alloy:
             for n, e in zip(self.counts, (film, substrate), strict=True)
         )
         return f"{' + '.join(amounts)} -> {self.material.name}"
-
-
-@dataclass(frozen=True)
-class Formation:
-    """Formation energy of an alloy, or why it is not known.
-
-    Attributes
-    ----------
-    reaction : str
-    interface, level : str
-    per_formula_eV, per_atom_eV, per_film_atom_eV : float or None
-        Energy of the alloy less that of its elements, eV; negative where it forms.
-    per_area_J_m2 : float or None
-        When all atoms in the substrate's top layer are used up, J/m2.
-    source : str
-        Of the crystal structure, with its trust.
-    proxy : bool
-        Other elements stood in for the real ones.
-    notes : list of str
-    reason : str
-        Why the energies are None; empty otherwise.
-    """
-
-    reaction: str
-    interface: str
-    level: str
-    source: str
-    per_formula_eV: float | None = None
-    per_atom_eV: float | None = None
-    per_film_atom_eV: float | None = None
-    per_area_J_m2: float | None = None
-    proxy: bool = False
-    notes: tuple[str, ...] = ()
-    reason: str = ""
 
 
 def formation_energy(
@@ -258,8 +224,6 @@ def _formations(plan: Plan, study: Study, results: Results) -> Iterator[Formatio
         material = alloy.material
         blank: dict[str, Any] = {
             "reaction": alloy.reaction(film, substrate),
-            "interface": plan.spec.label,
-            "level": plan.level.name,
             "source": f"{material.source} ({material.trust})",
         }
         try:
@@ -286,7 +250,7 @@ def _formations(plan: Plan, study: Study, results: Results) -> Iterator[Formatio
             per_film_atom_eV=energy / alloy.counts[0],
             per_area_J_m2=per_area(energy, alloy.counts, top, mesh),
             proxy=any(d.proxy for d in documents.values()),
-            notes=tuple(documents["alloy"].notes),
+            notes=documents["alloy"].notes,
         )
 
 

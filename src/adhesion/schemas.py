@@ -310,6 +310,24 @@ class ContactAngle(Document):
     )
 
 
+class Formation(Document):
+    """Formation energy of a compound of film and substrate, or why it is not known."""
+
+    reaction: str = Field(description="As '15 Na + 4 Pb -> Na15Pb4'.")
+    per_formula_eV: float | None = Field(
+        default=None, description="Energy of the compound less its elements'; < 0: it forms."
+    )
+    per_atom_eV: float | None = Field(default=None, description="The same per atom.")
+    per_film_atom_eV: float | None = Field(default=None, description="Per atom of the film.")
+    per_area_J_m2: float | None = Field(
+        default=None, description="When all atoms in the substrate's top layer are used up."
+    )
+    source: str = Field(description="Of the crystal structure, with its trust.")
+    proxy: bool = Field(default=False, description="Other elements stood in for the real ones.")
+    notes: list[str] = []
+    reason: str = Field(default="", description="Why the energies are null; empty otherwise.")
+
+
 class AdhesionRow(Document):
     """One row of the adhesion table: the contract that other tools read."""
 
@@ -413,6 +431,9 @@ class AdhesionRow(Document):
     W_ad_reference_J_m2: float | None = None
     theta_measured_deg: float | None = None
     contact_angles: list[ContactAngle] = []
+    alloys: list[Formation] = Field(
+        default=[], description="Known compounds of film and substrate, both elements."
+    )
     cpu_seconds: float | None = None
     calculations: list[str] = []
     study: str | None = Field(default=None, description="Name of the study it was reported from.")

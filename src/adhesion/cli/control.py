@@ -92,7 +92,11 @@ def alloys(
     _run(alloy_flow(plans, loaded), results, store, workers, here)
     found = {plan.spec.label: formations(plan, loaded, results) for plan in plans}
     if as_json:
-        flat = [asdict(one) for several in found.values() for one in several]
+        flat = [
+            {"interface": label, "level": level, **one.model_dump(mode="json")}
+            for label, several in found.items()
+            for one in several
+        ]
         typer.echo(json.dumps(flat, indent=1, ensure_ascii=False))
     else:
         for label, several in found.items():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from adhesion.study import Study
 
 FORMATS = ("table", "csv", "json", "markdown", "latex")
-TABLES = ("work", "energetics", "errors", "angles", "paper")
+TABLES = ("work", "energetics", "errors", "angles", "alloys", "paper")
 
 StudyFiles = Annotated[
     list[Path], typer.Argument(help="Study files (YAML), in one table.", metavar="STUDY...")
@@ -103,7 +103,7 @@ def _tables(chosen: list[str] | None, paper: bool, format: str) -> tuple[str, ..
     """Tables to print: those asked for, else the first, and in a terminal what explains it."""
     if paper:
         return ("paper", *(chosen or ()))
-    return tuple(chosen or (TABLES[:4] if format == "table" else TABLES[:1]))
+    return tuple(chosen or (TABLES[:5] if format == "table" else TABLES[:1]))
 
 
 def _print(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adhesion.alloys import formations
 from adhesion.errors import DamagedFileError
 from adhesion.planning import Plan
 from adhesion.report.evidence import ladder_errors, surface_documents
@@ -107,7 +108,8 @@ def case_of(
         ladder=ladder_errors(plan, results, study),
     )
     found_documents = {role: document for role, (document, _) in documents.items()}
-    return Case(plan, make_row(item, tensions), found_documents)
+    row = make_row(item, tensions).model_copy(update={"alloys": formations(plan, study, results)})
+    return Case(plan, row, found_documents)
 
 
 def with_ladder(case: Case, results: Results) -> Case:

@@ -51,6 +51,14 @@ ENERGETICS = (
            "best less worst W of the registries computed"),
 )  # fmt: skip
 
+ALLOYS = (
+    ("per_formula_eV", "eV", "eV", 2),
+    ("per_atom_eV", "eV/atom", "eV/atom", 3),
+    ("per_film_atom_eV", "eV/film atom", "eV/film atom", 3),
+    ("per_area_J_m2", "J/m2", r"J/m$^2$", 2),
+)
+"""Field of a formation to its headings and decimals."""
+
 ERRORS = (
     _Field("error_film_layers_J_m2", "film", "film", 3, "layers of the film"),
     _Field("error_substrate_layers_J_m2", "substrate", "substrate", 3, "layers of the substrate"),
@@ -86,6 +94,30 @@ def errors_table(rows: list[AdhesionRow], studies: Studies) -> Table:  # noqa: A
         "Error of W by component, J/m2",
         [*name_columns(rows), *(_columns(rows, ERRORS) if known else [])],
         _notes(rows, ERRORS),
+    )
+
+
+def alloys_table(rows: list[AdhesionRow], studies: Studies) -> Table:  # noqa: ARG001
+    """Make the table of formation energies of compounds of film and substrate."""
+    found = [(row, alloy) for row in rows for alloy in row.alloys]
+    interfaces = name_columns([row for row, _ in found])
+    reactions = Column("reaction", "Reaction", [a.reaction for _, a in found], numeric=False)
+    energies = [
+        Column(heading, latex, [fixed(getattr(a, name), decimals) for _, a in found])
+        for name, heading, latex, decimals in ALLOYS
+    ]
+    reasons = dict.fromkeys(f"{a.reaction}: {a.reason}" for _, a in found if a.reason)
+    sources = {a.reaction.rpartition(" ")[2]: a for _, a in found}
+    return Table(
+        banner([row for row, alloy in found if alloy.proxy]),
+        "Alloying beside adhesion: formation energies",
+        [*interfaces, reactions, *(energies if found else [])],
+        [
+            "eV: of one formula unit, from film and substrate as crystals; < 0 where it forms.",
+            "J/m2: when all atoms in the substrate's top layer are used up.",
+            *(f"No energy of {why}: adhesion alloys computes it." for why in reasons),
+            *(f"{name}: {'; '.join([a.source, *a.notes])}." for name, a in sources.items()),
+        ],
     )
 
 

@@ -9,8 +9,13 @@ import re
 from typing import Any
 
 from adhesion.report.layout import fixed
-from adhesion.schemas import AdhesionRow, ContactAngle
+from adhesion.schemas import AdhesionRow, ContactAngle, Document, Formation
 
+NESTED: dict[str, tuple[str, type[Document]]] = {
+    "contact_angles": ("angle", ContactAngle),
+    "alloys": ("alloy", Formation),
+}
+"""Field of a row to the stem of its columns, numbered from 1, and what stands in each."""
 NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 DECIMALS = {
     **{"J_m2": 4, "deg": 2, "A2": 4, "eV_A": 4, "A": 3, "GPa": 3},
@@ -20,7 +25,7 @@ DECIMALS = {
 
 
 def as_csv(rows: list[AdhesionRow]) -> str:
-    """Return one line for each row, one column for each field; angles last."""
+    """Return one line for each row, one column for each field; angles and alloys last."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _names(rows), restval="", lineterminator="\n")
     writer.writeheader()
@@ -29,9 +34,11 @@ def as_csv(rows: list[AdhesionRow]) -> str:
 
 
 def _names(rows: list[AdhesionRow]) -> list[str]:
-    plain = [n for n in _flat(AdhesionRow.model_construct()) if not n.startswith("angle_")]
-    n_angles = max((len(row.contact_angles) for row in rows), default=0)
-    return plain + [name for i in range(n_angles) for name in _angle_names(i)]
+    names = list(_flat(AdhesionRow.model_construct()))
+    for field, (stem, model) in NESTED.items():
+        longest = max((len(getattr(row, field)) for row in rows), default=0)
+        names += [f"{stem}_{i}_{n}" for i in range(1, longest + 1) for n in model.model_fields]
+    return names
 
 
 def fields_of(rows: list[AdhesionRow]) -> list[dict[str, str]]:
@@ -40,8 +47,11 @@ def fields_of(rows: list[AdhesionRow]) -> list[dict[str, str]]:
 
 
 def _described(name: str) -> dict[str, str]:
-    plain = re.sub(r"^angle_\d+_", "", name)
-    model = AdhesionRow if plain == name else ContactAngle
+    model: type[Document] = AdhesionRow
+    plain = name
+    for stem, nested in NESTED.values():
+        if nested_name := re.fullmatch(rf"{stem}_\d+_(.+)", name):
+            model, plain = nested, nested_name[1]
     field = model.model_fields.get(plain) or model.model_fields.get(
         re.sub(r"_[12]_percent$", "_percent", plain)
     )
@@ -58,16 +68,12 @@ def _described(name: str) -> dict[str, str]:
     return described
 
 
-def _angle_names(i: int) -> list[str]:
-    return [f"angle_{i + 1}_{name}" for name in ContactAngle.model_fields]
-
-
 def _flat(row: AdhesionRow) -> dict[str, str]:
-    """One text for each field; pairs, lists and angles spread over columns of their own."""
+    """One text for each field; pairs and lists of models spread over columns of their own."""
     flat: dict[str, str] = {}
     for name in AdhesionRow.model_fields:
         value = getattr(row, name, None)
-        if name == "contact_angles":
+        if name in NESTED:
             continue
         if name.endswith("strain_percent"):
             stem = name.removesuffix("_percent")
@@ -75,9 +81,10 @@ def _flat(row: AdhesionRow) -> dict[str, str]:
                 flat[f"{stem}_{i}_percent"] = _csv_cell("percent", part)
         else:
             flat[name] = _csv_cell(name, value)
-    for i, angle in enumerate(getattr(row, "contact_angles", [])):
-        for name in ContactAngle.model_fields:
-            flat[f"angle_{i + 1}_{name}"] = _csv_cell(name, getattr(angle, name))
+    for field, (stem, model) in NESTED.items():
+        for i, one in enumerate(getattr(row, field, []), 1):
+            for name in model.model_fields:
+                flat[f"{stem}_{i}_{name}"] = _csv_cell(name, getattr(one, name))
     return flat
 
 

@@ -27,11 +27,12 @@ TABLES: dict[str, Builder] = {
     "energetics": energetics.energetics_table,
     "errors": energetics.errors_table,
     "angles": angles.angles_table,
+    "alloys": energetics.alloys_table,
     "paper": main.paper_table,
 }
-"""By name: W and angles, energies, errors, predicted against measured, the paper's layout."""
+"""By name: W and angles, energies, errors, predicted against measured, alloys; paper's layout."""
 
-SHOWN = ("work", "energetics", "errors", "angles")
+SHOWN = ("work", "energetics", "errors", "angles", "alloys")
 FORMATS = ("table", "csv", "json", "markdown", "latex")
 _WRITTEN: dict[str, Callable[[Table], str]] = {
     "table": as_text,
