@@ -11,6 +11,7 @@ import pytest
 from ase.build import bcc100, bulk
 from ase.calculators.emt import EMT
 from ase.eos import EquationOfState
+from ase.io import jsonio
 from atomate2.ase.jobs import AseMaker
 from pymatgen.core import Lattice, Structure
 
@@ -138,6 +139,29 @@ class TestKilled:
             assert CountingEMT.calls <= total - (at - 1) + 1
         # With its Hessian kept a relaxation takes the same path; positions are kept to 1e-10 Å.
         assert_same(resumed, undisturbed, 1e-6 if relaxes else SAME)
+
+    def test_while_the_hessian_is_written(self, plan, finished, checkpoint, monkeypatch):
+        maker, given = SlabMaker(calculator=EmtMaker()), inputs(plan, finished, "film_slab")
+        undisturbed = call(maker, **given)
+        checkpoint.unlink()
+        write, written = jsonio.write_json, []
+
+        def torn(file, data):
+            written.append(data)
+            if len(written) < 4:
+                return write(file, data)
+            file.write('[{"__ndarray__": [[9, 9')
+            file.flush()
+            raise KilledError
+
+        monkeypatch.setattr(jsonio, "write_json", torn)
+        with pytest.raises(KilledError):
+            call(maker, **given)
+        monkeypatch.undo()
+        monkeypatch.chdir(checkpoint.parent)
+        resumed = call(maker, **given)
+        assert resumed.ionic_steps == undisturbed.ionic_steps
+        assert_same(resumed, undisturbed, 1e-9)
 
     def test_cpu_time_of_the_killed_run_counts(self, plan, finished, checkpoint):
         maker = BindingCurveMaker(calculator=CountingMaker())

@@ -102,7 +102,7 @@ def test_csv_holds_every_field(rows):
     assert lead["angle_2_theta_deg"] == "0.00"
     assert by_name["Na(001)/C(001)"]["angle_1_from_quantity"] == "W_curve"
     assert carbonate["W_curve_J_m2"] == carbonate["angle_1_theta_deg"] == ""
-    spread = {"contact_angles", "film_strain_percent", "substrate_strain_percent"}
+    spread = {"contact_angles", "alloys", "film_strain_percent", "substrate_strain_percent"}
     assert set(AdhesionRow.model_fields) - spread <= set(lead)
 
 

@@ -605,16 +605,22 @@ def relax(
         )
         force = largest_force(atoms)
         start = force if start is None else start
-        # With the Hessian so far a killed relaxation goes on as if nothing had been.
+        # With the Hessian so far a killed relaxation goes on as if nothing had been. ASE writes
+        # it in the middle of a step, which a kill may cut off: it counts from the next save on.
         hessian = workspace.folder / "bfgs.json"
         if not taken:
             hessian.unlink(missing_ok=True)
         optimizer = _optimizer(atoms, hessian)
+        following = workspace.folder / "bfgs.new.json"
+        following.unlink(missing_ok=True)
+        optimizer.restart = str(following)
         # The first geometry that irun hands out is the start: step 0.
         for step, _ in enumerate(optimizer.irun(fmax=fmax_eV_A, steps=max_steps)):
             steps = before + step
             energy, force = float(atoms.get_potential_energy()), largest_force(atoms)
             savings.count()
+            if following.exists():
+                following.replace(hessian)
             workspace.save(
                 geometry=Geometry.from_ase(atoms).model_dump(mode="json"),
                 energy_eV=energy, steps=steps, fmax_start_eV_A=start, fmax_end_eV_A=force,
@@ -677,7 +683,7 @@ def _optimizer(atoms: Atoms, hessian: Path) -> BFGS:
     """Return BFGS with the Hessian of the file, if it holds one that fits."""
     try:
         return BFGS(atoms, restart=str(hessian), logfile=None, maxstep=MAX_STEP_A)
-    except Exception:  # cut off by a kill, which ASE's reader tells in many ways
+    except Exception:  # damaged, which ASE's reader tells in many ways
         hessian.unlink(missing_ok=True)
         return BFGS(atoms, restart=str(hessian), logfile=None, maxstep=MAX_STEP_A)
 

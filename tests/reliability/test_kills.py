@@ -41,8 +41,8 @@ STUDY = {
         }
     },
 }  # fmt: skip
-TOLERANCE_J_M2 = 2e-4
-"""A relaxation that goes on from a checkpoint ends elsewhere within its force criterion."""
+TOLERANCE_J_M2 = 1e-6
+"""A relaxation that goes on from a checkpoint takes the same steps; it keeps positions to 1e-10 Å."""
 
 
 class Place:
