@@ -42,7 +42,7 @@ STUDY = {
     },
 }  # fmt: skip
 TOLERANCE_J_M2 = 1e-6
-"""A relaxation that goes on from a checkpoint takes the same steps; it keeps positions to 1e-10 Å."""
+"""A relaxation goes on from its checkpoint with the same steps; positions are kept to 1e-10 Å."""
 
 
 class Place:
