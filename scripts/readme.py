@@ -14,15 +14,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
 FIGURE = ROOT / "docs/adhesion.png"
-STUDY = ROOT / "configs/studies/na_anode.yaml"
+STUDY = "configs/studies/na_anode.yaml"
 DONE, INCOMPLETE = 0, 3
 
 
 def report(*options: str) -> str:
-    """Return the report of the archive alone: the store is an empty folder."""
-    with tempfile.TemporaryDirectory() as store:
-        command = [sys.executable, "-m", "adhesion", "report", str(STUDY), "--store", store]
-        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    """Return the report of the archive alone, as in a checkout where nothing was computed."""
+    command = [sys.executable, "-m", "adhesion", "report", STUDY, *options]
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "configs").symlink_to(ROOT / "configs")
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode not in (DONE, INCOMPLETE):
         sys.exit(done.stderr)
     return done.stdout
