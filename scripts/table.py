@@ -27,6 +27,8 @@ def main() -> int:
     folder.mkdir(exist_ok=True)
     print("\nThe table, each interface at the highest level the archive has:\n", flush=True)
     worst = adhesion("report", study, "--figure", str(folder / "adhesion.png"))
+    print(flush=True)
+    adhesion("report", study, "--table", "cells")
     for form, name in FILES.items():
         adhesion("report", study, "--format", form, "--output", str(folder / name))
     pdf, text = str(folder / "adhesion.pdf"), str(folder / "table.txt")

@@ -78,6 +78,31 @@ def test_angles_are_compared_with_those_measured(rows):
     assert "rank correlation" in text
 
 
+def test_cells_say_what_was_computed(rows):
+    row = with_fields(
+        rows[0], termination="Pb", film_layers=4, substrate_layers=3, n_atoms=31, area_A2=64.54,
+        film_strain_percent=(-4.3, 1.26), n_gaps=5, fmax_eV_A=0.0499, n_candidates=2,
+    )  # fmt: skip
+    empty = with_fields(rows[1], area_A2=None, fmax_eV_A=None)
+    text = render([row, empty], STUDY, "table", ("cells",))
+    told = line_of(text, row.interface)
+    assert told[1:] == [
+        row.level,
+        "Pb",
+        "4",
+        "3",
+        "31",
+        "64.5",
+        "-4.3",
+        "/",
+        "+1.3",
+        "5",
+        "0.050",
+        "2",
+    ]
+    assert "-" in line_of(text, empty.interface)
+
+
 def test_alloys_stand_beside_w_or_the_reason_why_not(rows):
     formed = Formation(
         reaction="15 Na + 4 Pb -> Na15Pb4", per_formula_eV=-2.845, per_atom_eV=-0.1497,

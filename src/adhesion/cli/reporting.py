@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from adhesion.study import Study
 
 FORMATS = ("table", "csv", "json", "markdown", "latex")
-TABLES = ("work", "energetics", "errors", "angles", "alloys", "paper")
+TABLES = ("work", "energetics", "errors", "angles", "alloys", "cells", "paper")
 
 StudyFiles = Annotated[
     list[Path], typer.Argument(help="Study files (YAML), in one table.", metavar="STUDY...")

@@ -97,6 +97,45 @@ def errors_table(rows: list[AdhesionRow], studies: Studies) -> Table:  # noqa: A
     )
 
 
+def cells_table(rows: list[AdhesionRow], studies: Studies) -> Table:  # noqa: ARG001
+    """Make the table of what was computed: cells, slabs, gaps, forces left, candidates."""
+    known = any(row.area_A2 is not None for row in rows)
+    columns = [
+        Column("face", "Face", [row.termination or DASH for row in rows], numeric=False),
+        Column("film", "film", [_whole(row.film_layers) for row in rows]),
+        Column("sub", "sub.", [_whole(row.substrate_layers) for row in rows]),
+        Column("atoms", "atoms", [_whole(row.n_atoms) for row in rows]),
+        Column("area", "area", [fixed(row.area_A2, 1) for row in rows]),
+        Column("strain", "Strain", [_pair(row.film_strain_percent) for row in rows], numeric=False),
+        Column("gaps", "gaps", [_whole(row.n_gaps) for row in rows]),
+        Column("fmax", "fmax", [fixed(row.fmax_eV_A, 3) for row in rows]),
+        Column("cand.", "cand.", [_whole(row.n_candidates) for row in rows]),
+    ]
+    return Table(
+        banner(rows),
+        "Cells and slabs",
+        [*name_columns(rows), *(columns if known else [])],
+        [
+            "face: termination of the substrate.",
+            "film: layers of the film.",
+            "sub: layers of the substrate; of a compound, repeats of its stacking.",
+            "area: of the common cell, Å2.",
+            "strain: principal strains of the film, %.",
+            "gaps: on the binding curve.",
+            "fmax: largest force left in what was relaxed, eV/Å.",
+            "cand.: candidates it was chosen from, by geometry.",
+        ],
+    )
+
+
+def _whole(value: int | None) -> str:
+    return DASH if value is None else str(value)
+
+
+def _pair(value: tuple[float, float] | None) -> str:
+    return DASH if value is None else " / ".join(f"{part:+.1f}" for part in value)
+
+
 def alloys_table(rows: list[AdhesionRow], studies: Studies) -> Table:  # noqa: ARG001
     """Make the table of formation energies of compounds of film and substrate."""
     found = [(row, alloy) for row in rows for alloy in row.alloys]

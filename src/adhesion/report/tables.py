@@ -28,9 +28,11 @@ TABLES: dict[str, Builder] = {
     "errors": energetics.errors_table,
     "angles": angles.angles_table,
     "alloys": energetics.alloys_table,
+    "cells": energetics.cells_table,
     "paper": main.paper_table,
 }
-"""By name: W and angles, energies, errors, predicted against measured, alloys; paper's layout."""
+"""By name: W and angles, energies, errors, predicted against measured, alloys; what was computed;
+the paper's layout."""
 
 SHOWN = ("work", "energetics", "errors", "angles", "alloys")
 FORMATS = ("table", "csv", "json", "markdown", "latex")
