@@ -35,11 +35,13 @@ def main() -> None:
         print(f"{path.name}  {found.document.label}")
     for folder in sorted((store / "calculations").glob("*")):
         if results.finished(folder.name) is None and _gpaw_checkpoint(folder):
-            (partial / folder.name).mkdir(parents=True, exist_ok=True)
-            for name in KEPT:
-                if (folder / name).exists():
-                    shutil.copyfile(folder / name, partial / folder.name / name)
+            shutil.copytree(folder, partial / folder.name, ignore=_not_kept, dirs_exist_ok=True)
             print(f"{partial.name}/{folder.name}  not finished: its checkpoint")
+
+
+def _not_kept(folder: str, names: list[str]) -> list[str]:
+    """Name what is neither checkpoint nor Hessian, nor a folder of them."""
+    return [n for n in names if n not in KEPT and not (Path(folder, n) / KEPT[0]).exists()]
 
 
 def _gpaw_checkpoint(folder: Path) -> bool:

@@ -559,6 +559,17 @@ def test_savings_are_counted_against_the_first_scf():
     assert without.total is None
 
 
+def test_a_part_tells_the_watcher_of_the_whole_and_keeps_its_own_state(tmp_path):
+    recipe = Recipe(kind="slab", calculator={"name": "emt"}, parameters={}, crystals={})
+    whole = jobs.Workspace(recipe, tmp_path)
+    part = whole.part("slid")
+    whole.progress("one")
+    part.progress("two")
+    assert (tmp_path / "progress.txt").read_text() == "one\ntwo\n"
+    part.save(steps=3)
+    assert (part.load()["steps"], whole.load()) == (3, {})
+
+
 def test_a_gpaw_relaxation_goes_on_from_the_density_of_its_last_step(tmp_path):
     """As after a kill: what is known is not computed again, and the next step is the same."""
     settings = {"name": "gpaw", "functional": "PBE", "ecut_eV": 200.0, "setups": {"Na": "1"}}

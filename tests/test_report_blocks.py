@@ -11,8 +11,9 @@ import pytest
 from adhesion import cli
 from adhesion.report.angles import comparison, tensions_of
 from adhesion.report.layout import Column, Table, as_latex
+from adhesion.report.names import FORMATS, NAMES
 from adhesion.report.studies import in_order, names, spec_of
-from adhesion.report.tables import FORMATS, render, tables_of
+from adhesion.report.tables import TABLES, render, tables_of
 from adhesion.schemas import ContactAngle, Formation
 from adhesion.study import Study
 from test_rows import SAMPLES, STUDY, TENSIONS, make_input, make_row, proxy_row
@@ -238,3 +239,7 @@ def test_wrong_options_are_told(studies, capsys, arguments, said):
     err = capsys.readouterr().err
     assert said in err
     assert "Traceback" not in err
+
+
+def test_every_table_has_its_name_and_no_other():
+    assert set(TABLES) == set(NAMES)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from adhesion.errors import InputError
 from adhesion.report.layout import Column, Table, as_latex
-from adhesion.report.tables import FORMATS, in_order, render
+from adhesion.report.names import FORMATS
+from adhesion.report.tables import in_order, render
 from adhesion.schemas import AdhesionRow
 from test_rows import SAMPLES, STUDY, TENSIONS, make_input, make_row, proxy_row, without
 

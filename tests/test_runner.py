@@ -223,9 +223,12 @@ def test_published_checkpoints_are_gone_on_from(folder, inline):
     published.mkdir(parents=True)
     (published / "checkpoint.json").write_text("published")
     (published / "bfgs.json").write_text("its Hessian")
+    (published / "slid").mkdir()
+    (published / "slid" / "checkpoint.json").write_text("of a part")
     outcome = folder.run({"a": ([], "")}, partial=partial)["a"]
     assert outcome.document.notes == ["published"]
     assert (folder.scratch("a") / "bfgs.json").read_text() == "its Hessian"
+    assert (folder.scratch("a") / "slid" / "checkpoint.json").read_text() == "of a part"
     (folder.scratch("a") / "checkpoint.json").write_text("own")
     folder.results.store.remove_docs({"uuid": hashes["a"]})
     assert folder.run({"a": ([], "")}, partial=partial)["a"].document.notes == ["own"]

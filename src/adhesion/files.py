@@ -50,6 +50,12 @@ def write_text(path: Path, text: str) -> None:
         ) from None
 
 
+def append_line(path: Path, text: str) -> None:
+    """Add a line to a text file that somebody follows; its line ends become blanks."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text.replace("\n", " ") + "\n")
+
+
 def _flush_folder(folder: Path) -> None:
     """Make a rename outlast a power cut."""
     handle = os.open(folder, os.O_RDONLY)

@@ -12,7 +12,7 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from pymatgen.io.ase import AseAtomsAdaptor
 from adhesion.calculators.gpaw import Fragment
 from adhesion.energetics import next_gap
 from adhesion.errors import CalculationError, DamagedFileError, NotConvergedError
-from adhesion.files import read_json, set_aside, write_json
+from adhesion.files import append_line, read_json, set_aside, write_json
 from adhesion.interfaces import Interface, contact_gap, deepest_first, stack, strained
 from adhesion.matching import shared_cell
 from adhesion.materials import Material
@@ -71,11 +71,23 @@ class Workspace:
 
     recipe: Recipe
     folder: Path = field(default_factory=Path)
+    whole: Workspace | None = None
+    """Of a part: what it is a part of."""
+
+    def part(self, name: str) -> Workspace:
+        """Return a workspace within this one, with a checkpoint of its own."""
+        part = Workspace(self.recipe, self.folder / name, self)
+        part.folder.mkdir(exist_ok=True)
+        return part
 
     def progress(self, text: str) -> None:
         """Append a line for whoever watches."""
-        with (self.folder / "progress.txt").open("a", encoding="utf-8") as file:
-            file.write(text.replace("\n", " ") + "\n")
+        append_line(self.progress_file, text)
+
+    @property
+    def progress_file(self) -> Path:
+        """The file that is watched: a part has none of its own."""
+        return (self.whole or self).folder.absolute() / "progress.txt"
 
     def load(self) -> dict[str, Any]:
         """Return the checkpoint of this recipe; empty where there is none to go on from.
@@ -167,7 +179,8 @@ def new_calculator(maker: AseMaker, workspace: Workspace, meter: Meter) -> Any:
     """Return a fresh calculator whose SCF iterations reach the progress file."""
     calculator = maker._get_calculator()
     if hasattr(calculator, "on_iteration"):
-        calculator.on_iteration = workspace.progress
+        # Not a closure: under MPI it is sent to the ranks.
+        calculator.on_iteration = partial(append_line, workspace.progress_file)
         calculator.folder = workspace.folder
     meter.watch(calculator)
     return calculator
@@ -386,8 +399,8 @@ class SlabMaker(CalculationMaker):
         """
         parsed = Recipe.model_validate(recipe)
         workspace = Workspace(parsed)
-        past = workspace.load()
-        meter = Meter(past)
+        # The meter of the second start counts on from the first.
+        meter = Meter(Workspace(parsed, Path(SLID), workspace).load() or workspace.load())
         if "geometry" in parsed.parameters:
             geometry = Geometry.model_validate(parsed.parameters["geometry"])
             return new_document(SlabDocument, self, parsed, meter, geometry=geometry)
@@ -427,8 +440,7 @@ class SlabMaker(CalculationMaker):
         self, first: dict[str, Any], slab: Atoms, workspace: Workspace, meter: Meter
     ) -> dict[str, Any]:
         """Relax from the second start as well; keep the lower, and both energies."""
-        second = Workspace(workspace.recipe, workspace.folder / "slid")
-        second.folder.mkdir(exist_ok=True)
+        second = workspace.part(SLID)
         workspace.progress("relaxed from the crystal's stacking; now from slid layers")
         other = self._relaxed(slab, second, meter)
         if other["status"] != "done":
@@ -438,6 +450,9 @@ class SlabMaker(CalculationMaker):
         best = other if found["slid"] < found["crystal"] - 1e-3 * len(slab) else first
         return {**best, "start_energies_eV": found}
 
+
+SLID = "slid"
+"""Name of the second start's workspace."""
 
 SLIDE = 0.12
 """Part of the film's mesh by which each layer of the second start is moved over the one below."""

@@ -715,8 +715,10 @@ def work(task: bytes, scratch: Path, partial: Path | None, fresh: bool) -> Answe
             (scratch / ERROR_LOG).unlink(missing_ok=True)
             if partial is not None and partial.is_dir() and not (scratch / CHECKPOINT).exists():
                 # Damaged or not: the job tells of that and starts anew.
-                for file in partial.iterdir():
-                    shutil.copyfile(file, scratch / file.name)
+                for file in (f for f in partial.rglob("*") if f.is_file()):
+                    copy = scratch / file.relative_to(partial)
+                    copy.parent.mkdir(exist_ok=True)
+                    shutil.copyfile(file, copy)
             with _inside(scratch):
                 return _run_job(task)
     except (Exception, SystemExit) as error:

@@ -224,11 +224,10 @@ class SurfaceMaker(CalculationMaker):
         if not parameters["relax"]:
             slab.calc = new_calculator(self.needed(), workspace, meter)
             return {"energy_eV": float(slab.get_potential_energy())}
-        part = Workspace(workspace.recipe, workspace.folder / f"{len(slab)}")
-        part.folder.mkdir(exist_ok=True)
+        part = workspace.part(f"{len(slab)}")
         result = relax(
             slab,
-            lambda: new_calculator(self.needed(), workspace, meter),
+            lambda: new_calculator(self.needed(), part, meter),
             parameters["fmax_eV_A"],
             self.max_steps,
             part,

@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -63,7 +64,7 @@ class LaunchedGPAW(LadderGPAW):
         """
         Calculator.calculate(self, atoms, properties, system_changes)
         # GPAW on the ranks is a new one wherever this object is.
-        question = (self._key, self.settings, str(self.folder.absolute()))
+        question = (self._key, self.settings, self.folder.absolute(), self.on_iteration)
         known = (self.atoms.copy(), properties or ["energy"], list(system_changes))
         self.results, counted, failure = ranks().ask(*question, *known)
         spent = counted.pop("cpu_seconds")
@@ -130,7 +131,8 @@ _calculators: dict[str, LadderGPAW] = {}
 def on_ranks(
     key: str,
     settings: GpawSettings,
-    folder: str,
+    folder: Path,
+    on_iteration: Callable[[str], None] | None,
     atoms: Atoms,
     properties: list[str],
     system_changes: list[str],
@@ -143,7 +145,8 @@ def on_ranks(
 
     if key not in _calculators:
         _calculators.clear()
-        _calculators[key] = LadderGPAW(settings, Path(folder), _listener(folder, world.rank))
+        told = on_iteration if world.rank == 0 else None
+        _calculators[key] = LadderGPAW(settings, folder, told)
     calculator, failure = _calculators[key], None
     start = time.process_time()
     try:
@@ -158,13 +161,3 @@ def on_ranks(
         "cpu_seconds": float(world.sum_scalar(time.process_time() - start)),
     }
     return calculator.results, counted, failure
-
-
-def _listener(folder: str, rank: int) -> Any:
-    """Append SCF iterations to the progress file, on the first rank only."""
-
-    def tell(line: str) -> None:
-        with Path(folder, "progress.txt").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
-
-    return tell if rank == 0 else None

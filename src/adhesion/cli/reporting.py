@@ -21,15 +21,13 @@ from adhesion.cli.common import (
     say,
 )
 from adhesion.errors import AdhesionError, InputError, nearest
+from adhesion.report.names import FORMATS, NAMES, SHOWN
 
 if TYPE_CHECKING:
     from adhesion.report.collect import Case
     from adhesion.schemas import AdhesionRow
     from adhesion.store import Results
     from adhesion.study import Study
-
-FORMATS = ("table", "csv", "json", "markdown", "latex")
-TABLES = ("work", "energetics", "errors", "angles", "alloys", "cells", "paper")
 
 StudyFiles = Annotated[
     list[Path], typer.Argument(help="Study files (YAML), in one table.", metavar="STUDY...")
@@ -45,7 +43,7 @@ def report(
     jobstore: JobStoreFile = None,
     format: Annotated[str, typer.Option(help=", ".join(FORMATS))] = "table",
     table: Annotated[
-        list[str] | None, typer.Option(help=f"{', '.join(TABLES)}; repeatable.")
+        list[str] | None, typer.Option(help=f"{', '.join(NAMES)}; repeatable.")
     ] = None,
     paper: Annotated[bool, typer.Option("--paper", help="The layout of the paper.")] = False,
     output: Annotated[Path | None, typer.Option(help="File to write.")] = None,
@@ -59,7 +57,7 @@ def report(
     """Print tables of studies from store and archive, draw, export; computes nothing."""
     _must_know(format, FORMATS, "format")
     for name in table or ():
-        _must_know(name, TABLES, "table")
+        _must_know(name, NAMES, "table")
     loaded = [read_study(path) for path in studies]
     say(f"results in {jobstore or store.absolute()}")
     results = open_results(store, jobstore, to_write=False)
@@ -103,7 +101,7 @@ def _tables(chosen: list[str] | None, paper: bool, format: str) -> tuple[str, ..
     """Tables to print: those asked for, else the first, and in a terminal what explains it."""
     if paper:
         return ("paper", *(chosen or ()))
-    return tuple(chosen or (TABLES[:5] if format == "table" else TABLES[:1]))
+    return tuple(chosen or (SHOWN if format == "table" else SHOWN[:1]))
 
 
 def _print(

@@ -16,9 +16,10 @@ from adhesion.report.curves import works_by_registry
 from adhesion.report.drawing import write_bytes
 from adhesion.report.gallery import slugs
 from adhesion.report.methods import methods
+from adhesion.report.names import SHOWN
 from adhesion.report.records import as_csv, as_json, fields_of, harmless
 from adhesion.report.studies import as_list
-from adhesion.report.tables import SHOWN, render
+from adhesion.report.tables import render
 from adhesion.schemas import (
     BulkDocument,
     CalculationDocument,

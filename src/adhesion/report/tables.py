@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from adhesion.errors import InputError, nearest
 from adhesion.report import angles, energetics, main, records
 from adhesion.report.layout import Table, as_latex, as_markdown, as_text
+from adhesion.report.names import FORMATS, SHOWN
 from adhesion.report.studies import in_order
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     Builder = Callable[[list[AdhesionRow], Studies], Table]
 
-__all__ = ["FORMATS", "TABLES", "in_order", "render", "tables_of"]
+__all__ = ["TABLES", "in_order", "render", "tables_of"]
 
 TABLES: dict[str, Builder] = {
     "work": main.work_table,
@@ -34,8 +35,6 @@ TABLES: dict[str, Builder] = {
 """By name: W and angles, energies, errors, predicted against measured, alloys; what was computed;
 the paper's layout."""
 
-SHOWN = ("work", "energetics", "errors", "angles", "alloys")
-FORMATS = ("table", "csv", "json", "markdown", "latex")
 _WRITTEN: dict[str, Callable[[Table], str]] = {
     "table": as_text,
     "markdown": as_markdown,
