@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.build import bcc100, bulk, fcc100
 from ase.calculators.emt import EMT
+from ase.io import write
 from atomate2.ase.jobs import AseMaker
 from atomate2.forcefields.utils import MLFF
 
 from adhesion.calculators import check, identity, resolve
 from adhesion.calculators import gpaw as ladder
 from adhesion.calculators.emt import ProxyEMT
-from adhesion.calculators.gpaw import GpawSettings, LadderGPAW, check_gpaw
+from adhesion.calculators.gpaw import (
+    GpawSettings,
+    LadderGPAW,
+    check_gpaw,
+    irreducible_kpoints,
+)
 from adhesion.calculators.imported import load_class
+from adhesion.calculators.launched import matched_ranks, shares_kpoints
 from adhesion.calculators.makers import EmtMaker, GpawMaker, maker_for
 from adhesion.errors import InputError, NotConvergedError, SetupError
 from adhesion.study import CalculatorSpec, Level, ProxySpec, builtin_levels
@@ -355,6 +367,66 @@ class TestGpaw:
         monkeypatch.setattr(ladder.importlib.util, "find_spec", lambda name: None)
         with pytest.raises(SetupError, match="GPAW is not installed"):
             check_gpaw(GpawSettings(**SETTINGS).model_dump(), {"Na"})
+
+
+class TestRanks:
+    @pytest.mark.parametrize(
+        ("cores", "kpoints", "shared", "alone"),
+        [(1, 3, 1, 1), (4, 1, 4, 1), (4, 2, 4, 2), (4, 3, 3, 3), (4, 5, 4, 3), (8, 3, 6, 3),
+         (8, 8, 8, 8), (16, 5, 15, 5), (2, 3, 2, 2), (5, 6, 4, 3)],
+    )  # fmt: skip
+    def test_are_matched_to_kpoints(self, cores, kpoints, shared, alone):
+        assert matched_ranks(cores, kpoints, shared=True) == shared
+        assert matched_ranks(cores, kpoints, shared=False) == alone
+
+    def test_a_gpaw_that_is_not_here_shares_no_kpoint(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "gpaw.utilities", None)
+        assert not shares_kpoints()
+
+    @pytest.mark.skipif(shutil.which("mpiexec") is None, reason="no MPI here")
+    @pytest.mark.parametrize(("kpoints", "count"), [((1, 1, 1), 1), ((2, 2, 1), 2)])
+    def test_two_ranks_have_the_energy_of_one(self, tmp_path, kpoints, count):
+        """Also where the second has no k-point: GPAW without ScaLAPACK cannot share one."""
+        settings = GpawSettings(**SETTINGS | {"kpoints": kpoints})
+        atoms = sodium()
+        atoms.positions[1] += (0.1, 0.2, 0.0)
+        assert irreducible_kpoints(settings, atoms) == count
+        atoms.calc = LadderGPAW(settings, tmp_path)
+        write(tmp_path / "atoms.json", atoms.copy())
+        (tmp_path / "settings.json").write_text(settings.model_dump_json())
+        environment = os.environ | {
+            "ADHESION_GPAW_LAUNCHER": "mpiexec -n 2", "OMP_NUM_THREADS": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+            "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_mpi_yield_when_idle": "1",
+        }  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", ASK_RANKS], cwd=tmp_path, env=environment, check=False,
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found = json.loads((tmp_path / "answer.json").read_text())
+        assert found["energy_eV"] == pytest.approx(atoms.get_potential_energy(), abs=1e-6)
+        assert np.allclose(found["forces_eV_A"], atoms.get_forces(), atol=1e-4)
+        assert found["iterations"] == atoms.calc.iterations
+        assert (tmp_path / "progress.txt").read_text().count("iter:") == found["iterations"]
+
+
+ASK_RANKS = """
+import json
+from functools import partial
+from pathlib import Path
+from ase.io import read
+from adhesion.calculators.gpaw import GpawSettings
+from adhesion.calculators.launched import LaunchedGPAW
+from adhesion.files import append_line
+
+settings = GpawSettings.model_validate_json(Path("settings.json").read_text())
+told = partial(append_line, Path("progress.txt").absolute())
+atoms = read("atoms.json")
+atoms.calc = LaunchedGPAW(settings, Path(), told)
+answer = {"energy_eV": atoms.get_potential_energy(), "forces_eV_A": atoms.get_forces().tolist()}
+Path("answer.json").write_text(json.dumps(answer | {"iterations": atoms.calc.iterations}))
+"""
 
 
 def test_log_goes_to_the_folder_given(tmp_path):

@@ -17,15 +17,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import adhesion.cluster.queue as queue_commands
+import adhesion.cluster.resources as resources_room
 from adhesion.cli import main
 from adhesion.cluster.driver import Record, mended, record, take_over
 from adhesion.cluster.queue import QueueSilentError, how_it_ended, my_jobs
 from adhesion.cluster.remote import check_project, hand_over, write_project
-from adhesion.cluster.resources import SHORTEST_SECONDS, Request, matched_ranks, requests
+from adhesion.cluster.resources import SHORTEST_SECONDS, Request, requests
 from adhesion.cluster.script import body, clock, directives, must_be_plain, plain_script, seconds
 from adhesion.cluster.slurm import SlurmPool, lost
 from adhesion.cluster.status import study_state
 from adhesion.errors import InputError, SetupError
+from adhesion.estimates import kpoints
 from adhesion.files import write_json
 from adhesion.flows import StudyMaker
 from adhesion.planning import plan_study
@@ -110,15 +112,8 @@ def test_requests_follow_machine_and_estimate(plans):
     assert by_role["curve"].label == "Ag(001)/Au(001) curve"
 
 
-@pytest.mark.parametrize(
-    ("cores", "kpoints", "ranks"),
-    [(1, 3, 1), (4, 1, 4), (4, 2, 4), (4, 3, 3), (4, 5, 4), (8, 3, 6), (8, 8, 8), (16, 5, 15)],
-)
-def test_ranks_are_matched_to_kpoints(cores, kpoints, ranks):
-    assert matched_ranks(cores, kpoints) == ranks
-
-
-def test_gpaw_gets_its_ranks_and_what_the_plan_estimates():
+def test_gpaw_gets_its_ranks_and_what_the_plan_estimates(monkeypatch):
+    monkeypatch.setattr(resources_room, "shares_kpoints", lambda: True)
     plans = plan_study(study_of("Na", "Pb", level="quick"), "quick")
     words = {"cores": 4, "run_time_max": 200_000}
     machine = Machine(engine="slurm", resource_dict=words, walltime_factor=3.0)
@@ -131,6 +126,9 @@ def test_gpaw_gets_its_ranks_and_what_the_plan_estimates():
     four = by_role["curve"].resources.run_time_max
     assert SHORTEST_SECONDS <= four < one <= 200_000
     assert four == pytest.approx(one / 2.4, rel=0.01) or four == SHORTEST_SECONDS
+    monkeypatch.setattr(resources_room, "shares_kpoints", lambda: False)
+    curve = requests(plans, machine)[plans[0].hashes["curve"]]
+    assert curve.ranks == kpoints(plans[0], "curve") == 1  # a second rank would have nothing to do
 
 
 def test_what_failed_asks_for_more(tmp_path, plans):

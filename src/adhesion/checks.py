@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from adhesion.calculators import check
+from adhesion.calculators.launched import shares_kpoints
 from adhesion.errors import AdhesionError, InputError, SetupError
 from adhesion.materials import load_material
 from adhesion.planning import Plan, plan_study
@@ -74,8 +75,9 @@ def _gpaw_lines() -> list[Line]:
         else Line("no PAW datasets", good=False, fix="pip install gpaw-data")
     )
     launcher = shutil.which("mpiexec")
+    most = "" if shares_kpoints() else ", no more ranks than k-points (GPAW without ScaLAPACK)"
     lines.append(
-        Line(f"MPI: {launcher}", good=True)
+        Line(f"MPI: {launcher}{most}", good=True)
         if launcher
         else Line(
             "no mpiexec; calculations run serially",

@@ -217,6 +217,8 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
         Where the text logs go.
     on_iteration : callable, optional
         Called with each line of GPAW's log that reports an SCF iteration.
+    communicator : optional
+        Of the MPI ranks that compute; all of them if left out.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
@@ -228,11 +230,13 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
         settings: GpawSettings,
         folder: Path = Path(),
         on_iteration: Callable[[str], None] | None = None,
+        communicator: Any = None,
     ) -> None:
         super().__init__()
         self.settings = settings
         self.folder = folder
         self.on_iteration = on_iteration
+        self.communicator = communicator
         self.scheme: str = settings.scf
         self.iterations = 0
         self.tries: list[str] = []
@@ -344,17 +348,36 @@ class LadderGPAW(Calculator):  # type: ignore[misc]
             mode={"name": "pw", "ecut": s.ecut_eV},
             xc=s.functional,
             setups=s.setups,
-            kpts={"size": s.kpoints, "gamma": all(n % 2 for n in s.kpoints[:2])},
             occupations={"name": "fermi-dirac", "width": s.width_eV},
-            # In fractions of the cell: a wider one takes a slab near the middle for a mirror image
-            # of itself, and symmetrised to that, 9 Na atoms gain 7.7 eV.
-            symmetry={"tolerance": SYMMETRY_TOLERANCE},
             convergence=CONVERGENCE,
             txt=_Log(self.folder / "gpaw.txt", self.on_iteration),
+            communicator=self.communicator,
+            **_sampling(s),
             **keywords,
         )
         gpaw.hooks["scf_step"] = _JumpWatch(len(self.atoms) if self.atoms else 1)
         return gpaw
+
+
+def _sampling(settings: GpawSettings) -> dict[str, Any]:
+    """Return GPAW's words for k-points and symmetry."""
+    size = settings.kpoints
+    return {
+        "kpts": {"size": size, "gamma": all(n % 2 for n in size[:2])},
+        # In fractions of the cell: a wider one takes a slab near the middle for a mirror image of
+        # itself, and symmetrised to that, 9 Na atoms gain 7.7 eV.
+        "symmetry": {"tolerance": SYMMETRY_TOLERANCE},
+    }
+
+
+def irreducible_kpoints(settings: GpawSettings, atoms: Atoms) -> int:
+    """Count the k-points that GPAW itself is left with, by the symmetry that it finds."""
+    from gpaw.dft import Parameters
+    from gpaw.mpi import serial_comm
+
+    asked = Parameters(mode="pw", **_sampling(settings))
+    symmetries = asked.symmetry.build(atoms, setup_ids=atoms.numbers, _backwards_compatible=True)
+    return len(asked.kpts.build(atoms).reduce(symmetries, strict=False, comm=serial_comm))
 
 
 class _JumpWatch:

@@ -7,6 +7,7 @@ launcher (mpiexec, srun) starts once in a worker and which end with it.
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import shlex
 import sys
@@ -17,12 +18,17 @@ from pathlib import Path
 from typing import Any, ClassVar
 from uuid import uuid4
 
+import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.calculators.subprocesscalculator import MPICommand, ParallelDispatch
 
-from adhesion.calculators.gpaw import GpawSettings, LadderGPAW
+from adhesion.calculators.gpaw import GpawSettings, LadderGPAW, irreducible_kpoints
 from adhesion.errors import AdhesionError, CalculationError
+
+GROUP_EFFICIENCY = 0.7
+"""Exponent of the speed with the ranks that share one k-point; a rough figure, which only has
+to tell sharing k-points from sharing plane waves."""
 
 LAUNCHER = "ADHESION_GPAW_LAUNCHER"
 """Environment variable with the words that start GPAW, as 'mpiexec -n 4'."""
@@ -31,6 +37,40 @@ LAUNCHER = "ADHESION_GPAW_LAUNCHER"
 def launcher() -> list[str]:
     """Words of the launcher that the environment names; none where GPAW runs in this process."""
     return shlex.split(os.environ.get(LAUNCHER, ""))
+
+
+def shares_kpoints() -> bool:
+    """Whether several ranks can share one k-point: GPAW does that with ScaLAPACK only."""
+    try:
+        from gpaw.utilities import compiled_with_sl
+    except ImportError:  # a driver without GPAW; its workers may have any
+        return False
+    return bool(compiled_with_sl())
+
+
+def matched_ranks(cores: int, kpoints: int, *, shared: bool) -> int:
+    """Return how many ranks of at most so many cores an SCF is fastest with.
+
+    Parameters
+    ----------
+    cores : int
+        That the machine gives.
+    kpoints : int
+        Irreducible ones.
+    shared : bool
+        Whether ranks may share a k-point (`shares_kpoints`). Groups of ranks then divide the
+        k-points evenly or not at all, and within a group the plane waves, at a loss: four ranks
+        are slower than three where there are three k-points. Otherwise the rank with the most
+        k-points decides, and the fewest ranks that are as fast are taken.
+    """
+
+    def speed(ranks: int) -> float:
+        if not shared:
+            return kpoints / math.ceil(kpoints / ranks)
+        groups = math.gcd(ranks, kpoints)
+        return float(groups * (ranks / groups) ** GROUP_EFFICIENCY)
+
+    return max(range(1, (cores if shared else min(cores, kpoints)) + 1), key=speed)
 
 
 class LaunchedGPAW(LadderGPAW):
@@ -125,7 +165,8 @@ def ranks() -> Ranks:
 
 # --- on every rank -----------------------------------------------------------------------
 
-_calculators: dict[str, LadderGPAW] = {}
+_calculators: dict[str, LadderGPAW | None] = {}
+"""By key; None on a rank that this calculation has no use for."""
 
 
 def on_ranks(
@@ -141,23 +182,42 @@ def on_ranks(
 
     Only the calculator that was asked last is kept: a curve makes a new one at every point.
     """
-    from gpaw.mpi import world
-
     if key not in _calculators:
         _calculators.clear()
-        told = on_iteration if world.rank == 0 else None
-        _calculators[key] = LadderGPAW(settings, folder, told)
+        _calculators[key] = _on_matched_ranks(settings, folder, on_iteration, atoms)
     calculator, failure = _calculators[key], None
+    if calculator is None:
+        return {}, {}, None
     start = time.process_time()
     try:
         calculator.calculate(atoms, properties, system_changes)
     except AdhesionError as error:
         failure = error
-        del _calculators[key]
     counted = {
         "iterations": calculator.iterations,
         "scheme": calculator.scheme,
         "tries": calculator.tries,
-        "cpu_seconds": float(world.sum_scalar(time.process_time() - start)),
+        "cpu_seconds": float(calculator.communicator.sum_scalar(time.process_time() - start)),
     }
     return calculator.results, counted, failure
+
+
+def _on_matched_ranks(
+    settings: GpawSettings,
+    folder: Path,
+    on_iteration: Callable[[str], None] | None,
+    atoms: Atoms,
+) -> LadderGPAW | None:
+    """Return a calculator for the ranks that its k-points can use; None on the others.
+
+    How many were started may be meant for another calculation of the study.
+    """
+    from gpaw.mpi import world
+
+    points = irreducible_kpoints(settings, atoms)
+    used = matched_ranks(world.size, points, shared=shares_kpoints())
+    communicator = world.new_communicator(np.arange(used))
+    if communicator is None:
+        return None
+    told = on_iteration if world.rank == 0 else None
+    return LadderGPAW(settings, folder, told, communicator)

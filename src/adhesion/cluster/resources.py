@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from adhesion.calculators.launched import matched_ranks, shares_kpoints
 from adhesion.estimates import cpu_seconds, kpoints
 from adhesion.study import Machine, Resources
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 SHORTEST_SECONDS = 1800
 """Walltime below which asking for less gains nothing: starting Python alone may take a minute."""
 MPI_EFFICIENCY = 0.6
-GROUP_EFFICIENCY = 0.7
-"""Exponent of the speed with the ranks that share one k-point; a rough figure, which only has
-to tell sharing k-points from sharing plane waves."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,10 @@ def request(plan: Plan, role: str, machine: Machine) -> Request:
     recipe, label = plan.recipes[role], label_of(plan, role)
     resources = machine.resources(recipe.kind)
     gpaw = recipe.calculator.get("name") == "gpaw"
-    ranks = matched_ranks(resources.cores or 1, kpoints(plan, role)) if gpaw else 1
+    ranks = 1
     if gpaw:
+        cores, points = resources.cores or 1, kpoints(plan, role)
+        ranks = matched_ranks(cores, points, shared=shares_kpoints()) if cores > 1 else 1
         resources = resources.model_copy(update={"cores": ranks})
     estimate = cpu_seconds(plan, role)
     longest = resources.run_time_max
@@ -73,27 +72,6 @@ def request(plan: Plan, role: str, machine: Machine) -> Request:
     wanted = max(SHORTEST_SECONDS, round(machine.walltime_factor * estimate / speed))
     walltime = wanted if longest is None else min(wanted, longest)
     return Request(label, ranks, resources.model_copy(update={"run_time_max": walltime}))
-
-
-def matched_ranks(cores: int, kpoints: int) -> int:
-    """Return how many ranks of at most so many cores an SCF is fastest with.
-
-    Groups of ranks share the k-points evenly or not at all, and within a group the plane waves,
-    at a loss: four ranks are slower than three where there are three k-points.
-
-    Parameters
-    ----------
-    cores : int
-        That the machine gives.
-    kpoints : int
-        Irreducible ones.
-    """
-
-    def speed(ranks: int) -> float:
-        groups = math.gcd(ranks, kpoints)
-        return float(groups * (ranks / groups) ** GROUP_EFFICIENCY)
-
-    return max(range(1, cores + 1), key=speed)
 
 
 def default_request(machine: Machine, label: str) -> Request:
