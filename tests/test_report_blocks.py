@@ -82,9 +82,10 @@ def test_angles_are_compared_with_those_measured(rows):
 def test_cells_say_what_was_computed(rows):
     row = with_fields(
         rows[0], termination="Pb", film_layers=4, substrate_layers=3, n_atoms=31, area_A2=64.54,
-        film_strain_percent=(-4.3, 1.26), n_gaps=5, fmax_eV_A=0.0499, n_candidates=2,
+        film_strain_percent=(-4.3, 1.26), n_gaps=5, fmax_start_eV_A=1.14,
+        fmax_eV_A=0.0499, n_candidates=2,
     )  # fmt: skip
-    empty = with_fields(rows[1], area_A2=None, fmax_eV_A=None)
+    empty = with_fields(rows[1], area_A2=None, fmax_start_eV_A=None, fmax_eV_A=None)
     text = render([row, empty], STUDY, "table", ("cells",))
     told = line_of(text, row.interface)
     assert told[1:] == [
@@ -98,6 +99,8 @@ def test_cells_say_what_was_computed(rows):
         "/",
         "+1.3",
         "5",
+        "1.14",
+        "to",
         "0.050",
         "2",
     ]

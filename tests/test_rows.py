@@ -95,8 +95,9 @@ def make_documents(name: str, **changes) -> dict:
             update={"symbols": [both.symbols[atom]], "positions_A": [both.positions_A[atom]]}
         )
         return SlabDocument(
-            **base(role, "slab", cpu), geometry=alone, relaxed=True, fmax_end_eV_A=fmax
-        )
+            **base(role, "slab", cpu), geometry=alone, relaxed=True,
+            fmax_start_eV_A=10 * fmax, fmax_end_eV_A=fmax,
+        )  # fmt: skip
 
     works = [0.6 * W_curve, 0.9 * W_curve, W_curve, 0.93 * W_curve, 0.8 * W_curve]
     points = [
@@ -128,6 +129,7 @@ def make_documents(name: str, **changes) -> dict:
             interface=energy(W_ad, 1.1 * d3_eV),
             film_frozen=Energy(energy_eV=film + 0.5 * (W_rigid - W_ad) * area / J_M2),
             substrate_frozen=Energy(energy_eV=substrate + 0.5 * (W_rigid - W_ad) * area / J_M2),
+            fmax_start_eV_A=1.7,
             fmax_end_eV_A=0.048,
         ),
     }
@@ -178,7 +180,7 @@ def test_row_holds_the_three_works_of_its_documents(name):
     assert row.W_ad_D3_J_m2 == pytest.approx(W_ad + 1.1 * d3)
     assert (row.area_A2, row.n_atoms) == (area, n_atoms)
     assert (row.gap_A, row.n_gaps) == (pytest.approx(2.8), 5)
-    assert row.fmax_eV_A == 0.048
+    assert (row.fmax_start_eV_A, row.fmax_eV_A) == (1.7, 0.048)
     assert row.cpu_seconds == 6330
     assert len(row.calculations) == 6
     assert (row.W_ad_reference_J_m2, row.theta_measured_deg) == (reference, measured)
@@ -207,7 +209,7 @@ def test_level_without_relaxation_stops_at_the_curve():
     assert row.status == "done"
     assert (row.W_ad_J_m2, row.W_rigid_J_m2) == (None, None)
     assert row.W_ad_D3_J_m2 == pytest.approx(0.476 + 0.165)
-    assert row.fmax_eV_A == 0.044
+    assert (row.fmax_start_eV_A, row.fmax_eV_A) == (pytest.approx(0.44), 0.044)
     assert {a.from_quantity for a in row.contact_angles} == {"W_curve"}
 
 

@@ -195,7 +195,8 @@ def make_row(item: RowInput, tensions: list[SurfaceTension]) -> AdhesionRow:
         W_rigid_J_m2=work.W_rigid_J_m2,
         W_ad_D3_J_m2=work.W_curve_D3_J_m2 if work.W_ad_J_m2 is None else work.W_ad_D3_J_m2,
         **_cell(item, curve),
-        fmax_eV_A=_largest_force(item, work),
+        fmax_start_eV_A=_largest_force(item, work, "fmax_start_eV_A"),
+        fmax_eV_A=_largest_force(item, work, "fmax_end_eV_A"),
         **found.fields,
         not_computed=found.reasons,
         flags=[*_flags(item, work, curve, found), *found.flags],
@@ -411,14 +412,15 @@ def _slabs(item: RowInput) -> list[SlabDocument]:
     return list(_slab_sides(item).values())
 
 
-def _largest_force(item: RowInput, work: _Work) -> float | None:
-    """Largest force left in the relaxed geometries behind W, eV/Å."""
+def _largest_force(item: RowInput, work: _Work, name: str) -> float | None:
+    """Largest force of the relaxations behind W, at their start or their end, eV/Å."""
     if not work.known:
         return None
-    forces = [slab.fmax_end_eV_A for slab in _slabs(item)]
-    relaxed = item.done("interface", InterfaceDocument)
-    if work.W_ad_J_m2 is not None and relaxed is not None:
-        forces.append(relaxed.fmax_end_eV_A)
+    relaxed: list[SlabDocument | InterfaceDocument] = list(_slabs(item))
+    interface = item.done("interface", InterfaceDocument)
+    if work.W_ad_J_m2 is not None and interface is not None:
+        relaxed.append(interface)
+    forces = [getattr(document, name) for document in relaxed]
     return max((f for f in forces if f is not None), default=None)
 
 

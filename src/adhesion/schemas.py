@@ -363,6 +363,9 @@ class AdhesionRow(Document):
     gap_A: float | None = None
     n_gaps: int | None = None
     n_candidates: int | None = None
+    fmax_start_eV_A: float | None = Field(
+        default=None, description="Largest force where the relaxations behind W began."
+    )
     fmax_eV_A: float | None = Field(
         default=None, description="Largest force left in what W was made from."
     )

@@ -108,7 +108,7 @@ def cells_table(rows: list[AdhesionRow], studies: Studies) -> Table:  # noqa: AR
         Column("area", "area", [fixed(row.area_A2, 1) for row in rows]),
         Column("strain", "Strain", [_pair(row.film_strain_percent) for row in rows], numeric=False),
         Column("gaps", "gaps", [_whole(row.n_gaps) for row in rows]),
-        Column("fmax", "fmax", [fixed(row.fmax_eV_A, 3) for row in rows]),
+        Column("fmax", "fmax", [_forces(row) for row in rows], numeric=False),
         Column("cand.", "cand.", [_whole(row.n_candidates) for row in rows]),
     ]
     return Table(
@@ -122,7 +122,7 @@ def cells_table(rows: list[AdhesionRow], studies: Studies) -> Table:  # noqa: AR
             "area: of the common cell, Å2.",
             "strain: principal strains of the film, %.",
             "gaps: on the binding curve.",
-            "fmax: largest force left in what was relaxed, eV/Å.",
+            "fmax: largest force where the relaxations began, and left in them, eV/Å.",
             "cand.: candidates it was chosen from, by geometry.",
         ],
     )
@@ -130,6 +130,12 @@ def cells_table(rows: list[AdhesionRow], studies: Studies) -> Table:  # noqa: AR
 
 def _whole(value: int | None) -> str:
     return DASH if value is None else str(value)
+
+
+def _forces(row: AdhesionRow) -> str:
+    if row.fmax_start_eV_A is None:
+        return fixed(row.fmax_eV_A, 3)
+    return f"{fixed(row.fmax_start_eV_A, 2)} to {fixed(row.fmax_eV_A, 3)}"
 
 
 def _pair(value: tuple[float, float] | None) -> str:
