@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -214,6 +215,30 @@ def test_a_job_may_allow_missing_parents(folder, inline):
     flow[-1].config.on_missing_references = OnMissing.NONE
     outcomes = run_flow(flow, folder.results, folder=folder.path, workers=1)
     assert outcomes["5" * 32].output == {"sum_eV": 1.0}
+
+
+def test_what_a_job_held_is_let_go_with_it(tmp_path, monkeypatch):
+    """Memory is free for the next one, which a worker may wait for: cycles do not hold it."""
+    gone = []
+
+    class Heavy:
+        def __init__(self):
+            self.itself = self
+
+        def __del__(self):
+            gone.append(self)
+
+    def job(task):
+        Heavy()
+        return runner.Answer(task)
+
+    monkeypatch.setattr(runner, "_run_job", job)
+    gc.disable()
+    try:
+        assert runner.work(b"done", tmp_path, None, fresh=False).output == b"done"
+        assert len(gone) == 1
+    finally:
+        gc.enable()
 
 
 def test_published_checkpoints_are_gone_on_from(folder, inline):

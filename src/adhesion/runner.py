@@ -8,6 +8,7 @@ each, so that a killed worker fails exactly the job it had), or a queue
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import shutil
@@ -720,7 +721,9 @@ def work(task: bytes, scratch: Path, partial: Path | None, fresh: bool) -> Answe
                     copy.parent.mkdir(exist_ok=True)
                     shutil.copyfile(file, copy)
             with _inside(scratch):
-                return _run_job(task)
+                answer = _run_job(task)
+                gc.collect()  # a GPAW holds gigabytes, and its log is not whole, until it is let go
+                return answer
     except (Exception, SystemExit) as error:
         # Not the caller's trouble if this cannot be written: the error itself goes back.
         with suppress(OSError):
