@@ -24,9 +24,9 @@ ITERATIONS_ALONE = 12
 IONIC_STEPS = {"metal": 5, "layered": 10, "compound": 12}
 """Of a slab, by its kind. Each starts from the density of the one before, which saves half of its
 iterations."""
-INTERFACE_STEPS = {"metal": 30, "layered": 10, "compound": 12}
-"""Of an interface, by its substrate. On a metal the lowest layers of the film slide a long way (31
-steps for Na/Pb, 11 for Na/C); none on a compound was relaxed to its end."""
+INTERFACE_STEPS = {"metal": 30, "layered": 10, "compound": 30}
+"""Of an interface, by its substrate. The lowest layers of the film slide a long way (31 steps for
+Na/Pb, 11 for Na/C); none on a compound was relaxed to its end: Na/NZSP needs more than 8."""
 VOLUMES = 6
 """Of an equation of state."""
 
