@@ -74,10 +74,11 @@ def overheads(store: Path) -> None:
     results = Results(open_store(store))
     for folder in sorted((store / "calculations").glob("*")):
         found = results.finished(folder.name)
-        if found is not None and (folder / "gpaw.txt").exists():
+        logs = sorted(folder.rglob("gpaw.txt"))
+        if found is not None and logs:
             document = found.document
             try:
-                print(told(document.label, document.wall_seconds, inside_gpaw(folder / "gpaw.txt")))
+                print(told(document.label, document.wall_seconds, sum(map(inside_gpaw, logs))))
             except ValueError as error:  # killed once
                 print(f"{document.label}: {error}")
 
@@ -129,7 +130,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         curve, wall = ours(Path(folder))
-        logs = Path(folder, "calculations").glob("*/gpaw.txt")
+        logs = Path(folder, "calculations").rglob("gpaw.txt")
         inside = sum(map(inside_gpaw, logs))
         plain = Plain(curve, Path(folder))
         W_plain = plain.work()
