@@ -53,10 +53,7 @@ def ours(folder: Path) -> tuple[CurveDocument, float]:
 def inside_gpaw(log: Path) -> float:
     """Sum the seconds that GPAW itself says it took, in a log of finished SCFs."""
     text = log.read_text(encoding="utf-8")
-    started, ended = (
-        len(re.findall(r"^Date: ", text, re.M)),
-        len(re.findall(r"^  SCF: ", text, re.M)),
-    )
+    started, ended = (len(re.findall(p, text, re.M)) for p in (r"^Date: ", r"^  SCF: "))
     if started != ended:
         raise ValueError(f"{started} calculations began, {ended} say how long they took: {log}")
     parts = re.findall(r"^(?:  Init|  SCF|Force computation time): +([0-9.]+)", text, re.M)

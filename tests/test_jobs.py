@@ -19,7 +19,7 @@ from adhesion import jobs
 from adhesion.calculators import gpaw as ladder
 from adhesion.calculators.makers import EmtMaker, maker_for
 from adhesion.errors import CalculationError, NotConvergedError
-from adhesion.files import write_json
+from adhesion.files import read_json, write_json
 from adhesion.flows import WorkOfAdhesionMaker
 from adhesion.jobs import (
     SLIDE,
@@ -501,6 +501,17 @@ def test_a_film_is_relaxed_from_slid_layers_too_and_the_lower_is_kept(emt):
     # fcc(001) of silver is stable against sliding: both starts end in one slab.
     assert energies["slid"] == pytest.approx(energies["crystal"], abs=1e-4)
     assert film.energy_eV == energies["crystal"]
+
+
+def test_time_spent_on_slid_layers_before_a_kill_counts(emt, tmp_path):
+    changes = {"film_starts": 2, "layers": {"film": 3}, "relax_interface": False}
+    (plan,) = plan_study(study_of("Ag", "Au", **changes), "smoke")
+    given = inputs(plan, emt("Ag", "Au", **changes), "film_slab")
+    maker = SlabMaker(calculator=EmtMaker(), label="film")
+    call(maker, **given)
+    of_slid = tmp_path / "slid" / "checkpoint.json"
+    write_json(of_slid, read_json(of_slid) | {"cpu_seconds": 1000.0})
+    assert call(maker, **given).cpu_seconds > 1000
 
 
 def test_slid_layers_are_sheared_along_the_shortest_neighbour_vector():

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -15,6 +16,7 @@ from maggma.stores import MemoryStore
 from monty.json import MontyDecoder
 
 from adhesion.errors import CalculationError, DamagedFileError, InputError, SetupError
+from adhesion.files import write_json
 from adhesion.store import FolderStore, Results, configured_store, hold, land, open_store
 from noop_jobs import document
 
@@ -303,3 +305,22 @@ def test_a_store_that_is_only_read_will_do_for_a_report(tmp_path):
         f"JOB_STORE:\n  docs_store: {{type: JSONStore, paths: {tmp_path / 's.json'}}}\n"
     )
     assert Results(configured_store(file, to_write=False)).finished("0" * 32) is None
+
+
+def test_what_is_not_finished_is_landed_with_its_parts(tmp_path):
+    """Checkpoints and Hessians of GPAW's, also of a second start; no logs, no densities."""
+    script = Path(__file__).resolve().parents[1] / "scripts" / "land.py"
+    begun = tmp_path / "store" / "calculations" / "abc"
+    for folder in (begun, begun / "slid"):
+        folder.mkdir(parents=True)
+        write_json(folder / "checkpoint.json", {"hash": "abc", "versions": {"gpaw": "26.7"}})
+        for name in ("bfgs.json", "gpaw.txt", "step.npz"):
+            (folder / name).write_text("0")
+    (begun / "other").mkdir()
+    archive = tmp_path / "archive"
+    command = [sys.executable, str(script), str(tmp_path / "store"), str(archive)]
+    subprocess.run(command, check=True, capture_output=True)
+    landed = {str(f.relative_to(archive)) for f in archive.rglob("*") if f.is_file()}
+    kept = ("checkpoint.json", "bfgs.json")
+    assert landed == {f"partial/abc/{part}{name}" for part in ("", "slid/") for name in kept}
+    assert not (archive / "partial" / "abc" / "other").exists()
